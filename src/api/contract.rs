@@ -1,0 +1,33 @@
+//! Every label, annotation and exit code shared by controller, pods and tools. Argo's are from v4.1.2, `workflow/common/common.go`.
+
+/// Label on pods: the workflow's name.
+pub const LABEL_WORKFLOW: &str = "workflows.argoproj.io/workflow";
+/// Label on workflows and pods: `"true"` once ended.
+pub const LABEL_COMPLETED: &str = "workflows.argoproj.io/completed";
+/// Label on workflows: the phase.
+pub const LABEL_PHASE: &str = "workflows.argoproj.io/phase";
+/// Annotation on pods: the node's name.
+pub const ANNOTATION_NODE_NAME: &str = "workflows.argoproj.io/node-name";
+/// Annotation on pods: the node's ID.
+pub const ANNOTATION_NODE_ID: &str = "workflows.argoproj.io/node-id";
+/// Annotation on workflows: how pods are named.
+pub const ANNOTATION_POD_NAME_FORMAT: &str = "workflows.argoproj.io/pod-name-format";
+/// Annotation on pods: which container `kubectl logs` shows.
+pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// Owner label on pods: the home cluster's name.
+pub const LABEL_HOME_CLUSTER: &str = "landfall.dev/home-cluster";
+/// Owner label on pods: the workflow's namespace at home.
+pub const LABEL_HOME_NAMESPACE: &str = "landfall.dev/home-namespace";
+/// Owner label on pods: the workflow's UID. Names repeat, UIDs don't: ownership is decided by this one.
+pub const LABEL_WORKFLOW_UID: &str = "landfall.dev/workflow-uid";
+/// Finalizer on workflows that had pods where no owner reference reaches.
+pub const FINALIZER_PODS_ELSEWHERE: &str = "landfall.dev/pods-elsewhere";
+
+/// The container that does the template's work.
+pub const CONTAINER_MAIN: &str = "main";
+
+/// ConfigMap with the controller's configuration, in the controller's namespace; keys as Argo's, and ours beside them.
+pub const CONFIG_MAP: &str = "workflow-controller-configmap";
+/// Secret with one rest.Config JSON a cluster, in the controller's namespace.
+pub const CLUSTERS_SECRET: &str = "clusters";

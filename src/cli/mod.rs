@@ -1,0 +1,1 @@
+//! Commands: one folder a noun, one file a verb.

@@ -1,0 +1,1 @@
+//! Connections to clusters: the Secret of rest.Config JSON, clients, health.

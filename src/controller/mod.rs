@@ -1,0 +1,1 @@
+//! The loop: watch, queue, gather, decide, authorize, write status, apply.

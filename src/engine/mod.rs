@@ -1,0 +1,1 @@
+//! What happens next: workflow, what was observed, and the time in; status and actions out.

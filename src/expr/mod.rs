@@ -1,0 +1,1 @@
+//! Text with {{…}} and variables in, text out.

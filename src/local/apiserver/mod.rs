@@ -1,0 +1,1 @@
+//! A small Kubernetes API as a `tower` service.

@@ -1,0 +1,5 @@
+//! Clusters in this process, for a laptop and for tests: a small Kubernetes API and a process runtime.
+
+pub mod apiserver;
+pub mod logs;
+pub mod runtime;

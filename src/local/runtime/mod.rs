@@ -1,0 +1,1 @@
+//! Runs the pods of one API server as processes of this machine.

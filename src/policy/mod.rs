@@ -1,0 +1,1 @@
+//! May this pod land there? Roles, modules, their host and their reload.
