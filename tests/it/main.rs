@@ -1,0 +1,3 @@
+//! The one integration binary: one module a boundary.
+
+mod tidy;
