@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::SecretKeySelector;
 
 use crate::api::{
+    any_string::AnyString,
     artifact::Artifact,
     object::{choice, object},
 };
@@ -36,8 +37,8 @@ object! {
 
     /// Wait to be resumed.
     pub struct SuspendTemplate {
-        /// After how long it goes on by itself: `2m`, or a number of seconds.
-        pub duration: Option<String>,
+        /// After how long it goes on by itself: `2m`, or a number of seconds, which many write without quotes.
+        pub duration: Option<AnyString>,
     }
 
     /// List artifacts and transform the list.

@@ -30,3 +30,11 @@ pub mod workflow_template;
 pub mod cron_workflow;
 pub mod event_binding;
 pub mod task_result;
+
+pub mod manifest;
+pub mod schema;
+pub mod strict;
+pub mod crd;
+
+#[cfg(test)]
+mod tests;

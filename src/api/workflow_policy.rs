@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{api::core::v1::Container, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use k8s_openapi::{
+    api::core::v1::Container,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
 
 use crate::api::{
     object::{choice, object},
@@ -78,8 +81,8 @@ object! {
 
     /// A plugin that the agent of a workflow runs beside itself.
     pub struct ExecutorPlugin {
-        /// Its name, for logs and metrics.
-        pub name: Option<String>,
+        /// Its name.
+        pub metadata: Option<ObjectMeta>,
         /// The container it runs in.
         pub spec: Option<ExecutorPluginSpec>,
     }

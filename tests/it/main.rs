@@ -1,3 +1,5 @@
 //! The one integration binary: one module a boundary.
 
+mod conformance;
+mod manifests;
 mod tidy;
