@@ -1,5 +1,6 @@
 //! The one integration binary: one module a boundary.
 
+mod apiserver;
 mod conformance;
 mod manifests;
 mod tidy;

@@ -21,7 +21,9 @@ type Path = Vec<String>;
 
 pub fn apply(resource: &Resource, object: &Value, applied: &Value, manager: &str, force: bool) -> Answer<Value> {
     if !applied.is_object() || text(applied, "/kind").is_empty() {
-        return Err(Refusal::bad_request("error decoding YAML: the applied configuration must be an object with a kind"));
+        return Err(Refusal::bad_request(
+            "error decoding YAML: the applied configuration must be an object with a kind",
+        ));
     }
     if applied.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|them| !them.is_empty()) {
         return Err(Refusal::bad_request("metadata.managedFields must be nil"));
@@ -36,8 +38,10 @@ pub fn apply(resource: &Resource, object: &Value, applied: &Value, manager: &str
         entries.into_iter().partition(|entry| entry["manager"] == manager && entry["operation"] == "Apply");
     for other in others.iter_mut().filter(|entry| entry["operation"] == "Apply") {
         let theirs = read_fields(&other["fieldsV1"]);
-        let disputed: Vec<&Path> =
-            theirs.intersection(&fields).filter(|path| lookup(object, path) != lookup(applied, path) && is_leaf(applied, path)).collect();
+        let disputed: Vec<&Path> = theirs
+            .intersection(&fields)
+            .filter(|path| lookup(object, path) != lookup(applied, path) && is_leaf(applied, path))
+            .collect();
         if disputed.is_empty() {
             continue;
         }
@@ -48,7 +52,9 @@ pub fn apply(resource: &Resource, object: &Value, applied: &Value, manager: &str
         let kept = theirs.iter().filter(|path| !disputed.contains(path)).cloned().collect();
         other["fieldsV1"] = write_fields(&kept);
     }
-    others.retain(|entry| entry["operation"] != "Apply" || entry["fieldsV1"].as_object().is_some_and(|fields| !fields.is_empty()));
+    others.retain(|entry| {
+        entry["operation"] != "Apply" || entry["fieldsV1"].as_object().is_some_and(|fields| !fields.is_empty())
+    });
 
     let mut merged = object.clone();
     merge(&mut merged, applied, "", keyed);
@@ -59,7 +65,8 @@ pub fn apply(resource: &Resource, object: &Value, applied: &Value, manager: &str
         }
     }
     let same = own.first().is_some_and(|entry| read_fields(&entry["fieldsV1"]) == fields);
-    let time = own.first().filter(|_| same).map_or_else(|| json!(seconds(Timestamp::now())), |entry| entry["time"].clone());
+    let time =
+        own.first().filter(|_| same).map_or_else(|| json!(seconds(Timestamp::now())), |entry| entry["time"].clone());
     others.push(json!({
         "manager": manager, "operation": "Apply", "apiVersion": resource.api_version(), "time": time,
         "fieldsType": "FieldsV1", "fieldsV1": write_fields(&fields),
@@ -74,7 +81,10 @@ fn is_identity(path: &[String]) -> bool {
     match path.as_slice() {
         ["f:apiVersion" | "f:kind"] => true,
         ["f:metadata", field] => {
-            matches!(*field, "f:name" | "f:namespace" | "f:resourceVersion" | "f:uid" | "f:creationTimestamp" | "f:managedFields")
+            matches!(
+                *field,
+                "f:name" | "f:namespace" | "f:resourceVersion" | "f:uid" | "f:creationTimestamp" | "f:managedFields"
+            )
         }
         _ => false,
     }
@@ -129,7 +139,8 @@ fn merge(target: &mut Value, applied: &Value, name: &str, keyed: bool) {
 }
 
 fn matching(item: &Value, step: &str) -> bool {
-    let key: Map<String, Value> = step.strip_prefix("k:").and_then(|key| serde_json::from_str(key).ok()).unwrap_or_default();
+    let key: Map<String, Value> =
+        step.strip_prefix("k:").and_then(|key| serde_json::from_str(key).ok()).unwrap_or_default();
     key.iter().all(|(name, value)| item.get(name) == Some(value))
 }
 
@@ -212,7 +223,8 @@ fn display(path: &[String]) -> String {
         match step.strip_prefix("f:") {
             Some(name) => shown.push_str(&format!(".{name}")),
             None => {
-                let key: Map<String, Value> = step.strip_prefix("k:").and_then(|key| serde_json::from_str(key).ok()).unwrap_or_default();
+                let key: Map<String, Value> =
+                    step.strip_prefix("k:").and_then(|key| serde_json::from_str(key).ok()).unwrap_or_default();
                 let pairs: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 shown.push_str(&format!("[{}]", pairs.join(",")));
             }

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::local::apiserver::{
-    deletion::{Deleted, DeleteOptions, FINALIZER_FOREGROUND, Propagation, delete, drop_owners, may_go, seconds},
+    deletion::{DeleteOptions, Deleted, FINALIZER_FOREGROUND, Propagation, delete, drop_owners, may_go, seconds},
     resources::{Id, from_definition},
     store::{Change, Inner, Key, Object, Place, text},
 };
@@ -71,7 +71,8 @@ fn removed(inner: &mut Inner, id: &Id, object: &Object) {
         }
     } else {
         let name = format!("{}.{}", id.plural, id.group);
-        let definition = Place { id: Id::new("apiextensions.k8s.io", "customresourcedefinitions"), key: Key::new("", &name) };
+        let definition =
+            Place { id: Id::new("apiextensions.k8s.io", "customresourcedefinitions"), key: Key::new("", &name) };
         finish_if_empty(inner, &definition);
     }
 }
@@ -139,7 +140,11 @@ fn foreground(inner: &mut Inner, place: &Place, owner: &Object) {
     for dependent in inner.dependents(&owner.uid) {
         let Some(object) = inner.get(&dependent.id, &dependent.key) else { continue };
         if !object.terminating {
-            let deep = if inner.dependents(&object.uid).is_empty() { Propagation::Background } else { Propagation::Foreground };
+            let deep = if inner.dependents(&object.uid).is_empty() {
+                Propagation::Background
+            } else {
+                Propagation::Foreground
+            };
             remove(inner, &dependent, deep);
         }
     }
@@ -158,7 +163,11 @@ fn foreground(inner: &mut Inner, place: &Place, owner: &Object) {
     if may_go(&value) {
         inner.remove(&place.id, &place.key);
     } else if let Err(refusal) = inner.put(&place.id, value) {
-        tracing::warn!(name = place.key.name, error = refusal.message, "the foreground finalizer could not be taken off");
+        tracing::warn!(
+            name = place.key.name,
+            error = refusal.message,
+            "the foreground finalizer could not be taken off"
+        );
     }
 }
 

@@ -119,7 +119,9 @@ fn container(container: &mut Value) {
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe @ Value::Object(_)) = container.get_mut(name) {
-            for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+            for (field, value) in
+                [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+            {
                 set(probe, field, json!(value));
             }
             if let Some(get) = probe.get_mut("httpGet") {
@@ -169,7 +171,8 @@ fn qos_class(pod: &Value) -> &'static str {
     let (mut any, mut all_limited) = (false, true);
     for container in containers {
         for amount in ["cpu", "memory"] {
-            let (request, limit) = (&container["resources"]["requests"][amount], &container["resources"]["limits"][amount]);
+            let (request, limit) =
+                (&container["resources"]["requests"][amount], &container["resources"]["limits"][amount]);
             any |= !request.is_null() || !limit.is_null();
             all_limited &= !limit.is_null() && request == limit;
         }
@@ -219,7 +222,8 @@ fn definition_status(definition: &Value) -> Value {
             "lastTransitionTime": text(definition, "/metadata/creationTimestamp")})
     };
     let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
-    let stored: Vec<&Value> = versions.filter(|version| version["storage"] == true).map(|version| &version["name"]).collect();
+    let stored: Vec<&Value> =
+        versions.filter(|version| version["storage"] == true).map(|version| &version["name"]).collect();
     json!({
         "conditions": [
             condition("NamesAccepted", "NoConflicts", "no conflicts found"),

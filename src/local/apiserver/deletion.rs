@@ -82,7 +82,8 @@ pub fn delete(inner: &mut Inner, resource: &Resource, key: &Key, options: &Delet
         orphan(inner, &object.uid, &dependents)?;
     }
     let mut value = object.value();
-    let mut finalizers: Vec<Value> = value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut finalizers: Vec<Value> =
+        value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
     let foreground = options.propagation == Some(Propagation::Foreground) && !dependents.is_empty();
     if foreground && !finalizers.iter().any(|finalizer| finalizer == FINALIZER_FOREGROUND) {
         finalizers.push(json!(FINALIZER_FOREGROUND));
@@ -130,7 +131,8 @@ fn grace_seconds(resource: &Resource, value: &Value, options: &DeleteOptions) ->
     if !resource.is_pods() || finished || text(value, "/spec/nodeName").is_empty() {
         return 0;
     }
-    let of_pod = value.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(GRACE_SECONDS_DEFAULT);
+    let of_pod =
+        value.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(GRACE_SECONDS_DEFAULT);
     let asked = options.grace_seconds.unwrap_or(of_pod).max(0);
     // A second delete can shorten the grace, never lengthen it.
     let left = value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64);
@@ -179,7 +181,8 @@ pub fn drop_owners(value: &mut Value, unwanted: impl Fn(&Value) -> bool) {
 
 /// Whether nothing keeps a marked object any more.
 pub fn may_go(value: &Value) -> bool {
-    let finalizers = value.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|them| !them.is_empty());
+    let finalizers =
+        value.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|them| !them.is_empty());
     let grace = value.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
     value.pointer("/metadata/deletionTimestamp").is_some() && !finalizers && grace == 0
 }

@@ -34,12 +34,15 @@ pub fn document(resources: &[Arc<Resource>], request: &Request) -> Option<Respon
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let value = match path.as_slice() {
         ["version"] => version(),
-        [] => json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+        [] => {
+            json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+        }
         ["api"] if aggregated => return Some(aggregate(groups.iter().filter(|(group, _)| group.is_empty()))),
         ["apis"] if aggregated => return Some(aggregate(groups.iter().filter(|(group, _)| !group.is_empty()))),
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
         ["apis"] => {
-            let listed: Vec<Value> = groups.iter().filter(|(name, _)| !name.is_empty()).map(|(name, it)| group(name, it)).collect();
+            let listed: Vec<Value> =
+                groups.iter().filter(|(name, _)| !name.is_empty()).map(|(name, it)| group(name, it)).collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": listed})
         }
         ["api", version] => resource_list("", version, groups.get("")?.get(version)?),
@@ -119,7 +122,9 @@ fn resource_list(group: &str, version: &str, resources: &[&Resource]) -> Value {
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed})
 }
 
-fn aggregate<'a>(groups: impl Iterator<Item = (&'a &'a str, &'a BTreeMap<&'a str, Vec<&'a Resource>>)>) -> Response<Body> {
+fn aggregate<'a>(
+    groups: impl Iterator<Item = (&'a &'a str, &'a BTreeMap<&'a str, Vec<&'a Resource>>)>,
+) -> Response<Body> {
     let items: Vec<Value> = groups
         .map(|(group, versions)| {
             let versions: Vec<Value> = versions
@@ -159,7 +164,11 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "resource": resource.plural, "responseKind": kind(&resource.kind), "scope": scope(resource.namespaced),
         "singularResource": resource.singular, "verbs": VERBS,
     });
-    for (field, value) in [("shortNames", json!(resource.short_names)), ("categories", json!(resource.categories)), ("subresources", json!(below))] {
+    for (field, value) in [
+        ("shortNames", json!(resource.short_names)),
+        ("categories", json!(resource.categories)),
+        ("subresources", json!(below)),
+    ] {
         if value.as_array().is_some_and(|items| !items.is_empty()) {
             entry[field] = value;
         }

@@ -97,8 +97,13 @@ impl ApiServer {
         }
         drop(inner);
         let ended = CancellationToken::new();
-        let shared =
-            Shared { name: options.name, store: Arc::new(store), logs: options.logs, _end: ended.clone().drop_guard(), ended };
+        let shared = Shared {
+            name: options.name,
+            store: Arc::new(store),
+            logs: options.logs,
+            _end: ended.clone().drop_guard(),
+            ended,
+        };
         let server = ApiServer { shared: Arc::new(shared) };
         for namespace in NAMESPACES.iter().map(|name| (*name).to_owned()).chain(options.namespaces) {
             server.ensure_namespace(&namespace);
@@ -131,7 +136,12 @@ impl ApiServer {
             return;
         }
         if let Err(refusal) = writes::create(self.store(), &resource, namespace, object, &options) {
-            tracing::warn!(cluster = self.shared.name, error = refusal.message, "{plural} {} could not be made", key.name);
+            tracing::warn!(
+                cluster = self.shared.name,
+                error = refusal.message,
+                "{plural} {} could not be made",
+                key.name
+            );
         }
     }
 

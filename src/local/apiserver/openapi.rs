@@ -24,7 +24,11 @@ pub fn document(resources: &[Arc<Resource>], path: &[&str]) -> Option<Response<B
 }
 
 fn root(resource: &Resource) -> String {
-    if resource.group.is_empty() { format!("api/{}", resource.version) } else { format!("apis/{}", resource.api_version()) }
+    if resource.group.is_empty() {
+        format!("api/{}", resource.version)
+    } else {
+        format!("apis/{}", resource.api_version())
+    }
 }
 
 fn index(resources: &[Arc<Resource>]) -> Value {
@@ -43,7 +47,8 @@ fn group(resources: &[Arc<Resource>], group: &str, version: &str) -> Option<Valu
     for resource in resources.iter().filter(|resource| resource.group == group && resource.version == version) {
         let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
         let namespace = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
-        let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+        let query =
+            |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
         let operation = |action: &str| {
             json!({
                 "parameters": [query("dryRun"), query("fieldManager"), query("fieldValidation")],
@@ -62,5 +67,6 @@ fn group(resources: &[Arc<Resource>], group: &str, version: &str) -> Option<Valu
         schemas.insert([&reversed[..], &[version, &resource.kind]].concat().join("."), schema);
     }
     let info = json!({"title": "Kubernetes", "version": "v1.33.0"});
-    (!paths.is_empty()).then(|| json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}))
+    (!paths.is_empty())
+        .then(|| json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}))
 }

@@ -79,12 +79,15 @@ impl Patch {
                 json_patch::patch(&mut patched, patch).map_err(|error| {
                     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
                     let mut refusal = Refusal::invalid(resource, name, &[]);
-                    refusal.message = format!("the server rejected our request due to an error in our request: {error}");
+                    refusal.message =
+                        format!("the server rejected our request due to an error in our request: {error}");
                     refusal
                 })?;
             }
             Patch::Strategic(patch) => strategic_merge(&mut patched, patch),
-            Patch::Apply { applied, manager, force } => return apply::apply(resource, object, applied, manager, *force),
+            Patch::Apply { applied, manager, force } => {
+                return apply::apply(resource, object, applied, manager, *force);
+            }
         }
         Ok(patched)
     }
@@ -92,7 +95,8 @@ impl Patch {
     /// The object that an apply patch creates where there is none; other patches need an object.
     pub fn creates(&self, resource: &Resource, key: &Key) -> Option<Answer<Value>> {
         let Patch::Apply { applied, manager, .. } = self else { return None };
-        let mut blank = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": key.name}});
+        let mut blank =
+            json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": key.name}});
         if resource.namespaced {
             blank["metadata"]["namespace"] = json!(key.namespace);
         }
@@ -211,10 +215,26 @@ mod tests {
             "tolerations": [{"key": "t"}]}, "metadata": {"finalizers": ["one"], "labels": {"x": "y"}}});
         let cases = [
             (json!({"spec": {"containers": [{"name": "a", "image": "2"}]}}), "/spec/containers/0/image", json!("2")),
-            (json!({"spec": {"containers": [{"name": "a", "env": [{"name": "Y"}]}]}}), "/spec/containers/0/env/1/name", json!("Y")),
-            (json!({"spec": {"containers": [{"name": "a", "$patch": "delete"}]}}), "/spec/containers", json!([{"name": "b"}])),
-            (json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}), "/spec/containers", json!([{"name": "c"}])),
-            (json!({"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}}), "/spec/containers/0/name", json!("b")),
+            (
+                json!({"spec": {"containers": [{"name": "a", "env": [{"name": "Y"}]}]}}),
+                "/spec/containers/0/env/1/name",
+                json!("Y"),
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "a", "$patch": "delete"}]}}),
+                "/spec/containers",
+                json!([{"name": "b"}]),
+            ),
+            (
+                json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}),
+                "/spec/containers",
+                json!([{"name": "c"}]),
+            ),
+            (
+                json!({"spec": {"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}}),
+                "/spec/containers/0/name",
+                json!("b"),
+            ),
             (json!({"spec": {"tolerations": [{"key": "u"}]}}), "/spec/tolerations", json!([{"key": "u"}])),
             (json!({"metadata": {"finalizers": ["two"]}}), "/metadata/finalizers", json!(["one", "two"])),
             (json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["one"]}}), "/metadata/finalizers", json!([])),

@@ -30,7 +30,11 @@ impl Cause {
     }
 
     pub fn invalid(field: impl Into<String>, value: &str, detail: &str) -> Cause {
-        Cause { field: field.into(), reason: "FieldValueInvalid", message: format!("Invalid value: {value:?}: {detail}") }
+        Cause {
+            field: field.into(),
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {value:?}: {detail}"),
+        }
     }
 
     pub fn duplicate(field: impl Into<String>, value: &str) -> Cause {
@@ -97,7 +101,8 @@ impl Refusal {
     /// Server-side apply met fields of another manager.
     pub fn apply_conflict(manager: &str, fields: &[String]) -> Refusal {
         let plural = if fields.len() == 1 { "" } else { "s" };
-        let listed = if fields.len() == 1 { format!(": {}", fields[0]) } else { format!(":\n- {}", fields.join("\n- ")) };
+        let listed =
+            if fields.len() == 1 { format!(": {}", fields[0]) } else { format!(":\n- {}", fields.join("\n- ")) };
         let causes: Vec<Value> = fields
             .iter()
             .map(|field| {
@@ -107,7 +112,10 @@ impl Refusal {
         Refusal {
             code: 409,
             reason: "Conflict",
-            message: format!("Apply failed with {} conflict{plural}: conflict{plural} with {manager:?}{listed}", fields.len()),
+            message: format!(
+                "Apply failed with {} conflict{plural}: conflict{plural} with {manager:?}{listed}",
+                fields.len()
+            ),
             details: json!({"causes": causes}),
         }
     }
@@ -120,8 +128,11 @@ impl Refusal {
     pub fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Refusal {
         let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let listed = if texts.len() == 1 { texts[0].clone() } else { format!("[{}]", texts.join(", ")) };
-        let kind =
-            if resource.group.is_empty() { resource.kind.clone() } else { format!("{}.{}", resource.kind, resource.group) };
+        let kind = if resource.group.is_empty() {
+            resource.kind.clone()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
         let causes: Vec<Value> = causes
             .iter()
             .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
@@ -164,7 +175,8 @@ impl Refusal {
     }
 
     pub fn unsupported_media_type(given: &str) -> Refusal {
-        let message = format!("the body of the request was in an unknown format - accepted media types include: {given}");
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {given}");
         Refusal::plain(415, "UnsupportedMediaType", message)
     }
 

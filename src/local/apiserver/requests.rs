@@ -65,7 +65,11 @@ impl Request {
 
     pub fn number(&self, name: &str) -> Answer<Option<u64>> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let wrong = |_| Refusal::bad_request(format!("{name}: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"));
+        let wrong = |_| {
+            Refusal::bad_request(format!(
+                "{name}: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
+        };
         text.parse().map(Some).map_err(wrong)
     }
 
@@ -98,7 +102,9 @@ impl Request {
             media if media.contains("protobuf") || media.contains("cbor") => {
                 Err(Refusal::unsupported_media_type("application/json, application/yaml"))
             }
-            media if media.contains("yaml") => serde_saphyr::from_slice(&self.body).map_err(|error| wrong(error.to_string())),
+            media if media.contains("yaml") => {
+                serde_saphyr::from_slice(&self.body).map_err(|error| wrong(error.to_string()))
+            }
             _ => serde_json::from_slice(&self.body).map_err(|error| wrong(error.to_string())),
         }
     }
@@ -159,7 +165,10 @@ fn decoded(text: &str, query: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let escaped = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped = tail
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (first, escaped) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);

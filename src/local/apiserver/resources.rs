@@ -1,6 +1,8 @@
 //! What kinds of objects there are: their names, scope and subresources. Which columns they print stands in `table.rs`.
 
-use k8s_openapi::api::{coordination::v1 as coordination, core::v1 as core, events::v1 as events, policy::v1 as policy, rbac::v1 as rbac};
+use k8s_openapi::api::{
+    coordination::v1 as coordination, core::v1 as core, events::v1 as events, policy::v1 as policy, rbac::v1 as rbac,
+};
 use serde_json::Value;
 
 use crate::local::apiserver::decode::{Decode, typed};
@@ -98,21 +100,32 @@ pub fn built_in() -> Vec<Resource> {
         kind::<core::Secret>("", "Secret", "secrets", &[]),
         kind::<core::ServiceAccount>("", "ServiceAccount", "serviceaccounts", &["sa"]),
         kind::<core::Event>("", "Event", "events", &["ev"]),
-        kind::<core::PersistentVolumeClaim>("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"]).with_status(),
+        kind::<core::PersistentVolumeClaim>("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"])
+            .with_status(),
         kind::<core::Service>("", "Service", "services", &["svc"]).with_status().in_all(),
         kind::<events::Event>("events.k8s.io", "Event", "events", &["ev"]),
         kind::<rbac::Role>("rbac.authorization.k8s.io", "Role", "roles", &[]),
         kind::<rbac::RoleBinding>("rbac.authorization.k8s.io", "RoleBinding", "rolebindings", &[]),
         kind::<rbac::ClusterRole>("rbac.authorization.k8s.io", "ClusterRole", "clusterroles", &[]).cluster(),
-        kind::<rbac::ClusterRoleBinding>("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", &[]).cluster(),
+        kind::<rbac::ClusterRoleBinding>("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", &[])
+            .cluster(),
         kind::<coordination::Lease>("coordination.k8s.io", "Lease", "leases", &[]).conditional(),
         kind::<policy::PodDisruptionBudget>("policy", "PodDisruptionBudget", "poddisruptionbudgets", &["pdb"])
             .with_status()
             .counted()
             .conditional(),
     ];
-    let definitions = untyped("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", &["crd", "crds"]);
-    all.push(Resource { categories: vec!["api-extensions".to_owned()], ..definitions.cluster().with_status().counted().conditional() });
+    let definitions = untyped(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        &["crd", "crds"],
+    );
+    all.push(Resource {
+        categories: vec!["api-extensions".to_owned()],
+        ..definitions.cluster().with_status().counted().conditional()
+    });
     all.extend(argo());
     all
 }
@@ -138,7 +151,12 @@ fn argo() -> Vec<Resource> {
             resource.columns = vec![
                 column("Status", "string", ".status.phase", "Status of the workflow"),
                 column("Age", "date", ".status.startedAt", "When the workflow was started"),
-                column("Message", "string", ".status.message", "Human readable message indicating details about why the workflow is in this condition."),
+                column(
+                    "Message",
+                    "string",
+                    ".status.message",
+                    "Human readable message indicating details about why the workflow is in this condition.",
+                ),
             ];
         }
         all.push(resource);
@@ -157,7 +175,12 @@ fn column(name: &str, kind: &str, path: &str, description: &str) -> Column {
     }
 }
 
-fn kind<T: serde::Serialize + serde::de::DeserializeOwned>(group: &str, kind: &str, plural: &str, short_names: &[&str]) -> Resource {
+fn kind<T: serde::Serialize + serde::de::DeserializeOwned>(
+    group: &str,
+    kind: &str,
+    plural: &str,
+    short_names: &[&str],
+) -> Resource {
     Resource { decode: Some(typed::<T>), unconditional_update: true, ..untyped(group, "v1", kind, plural, short_names) }
 }
 

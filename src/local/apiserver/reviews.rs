@@ -29,7 +29,9 @@ pub fn review(request: &Request, plural: &str) -> Answer<Value> {
         return Err(Refusal::method_not_allowed());
     }
     let mut review = request.json()?;
-    let Some(fields) = review.as_object_mut() else { return Err(Refusal::bad_request("the object provided is unrecognized")) };
+    let Some(fields) = review.as_object_mut() else {
+        return Err(Refusal::bad_request("the object provided is unrecognized"));
+    };
     let status = if plural == "selfsubjectrulesreviews" {
         json!({
             "incomplete": false,

@@ -15,7 +15,8 @@ use crate::local::apiserver::{
     refusal::{Answer, Refusal},
     requests::{Request, Target, target},
     resources::{Id, Resource},
-    reviews, selectors::Selector,
+    reviews,
+    selectors::Selector,
     shape,
     store::{Key, Object, Query},
     watch,
@@ -66,7 +67,9 @@ fn documents(server: &ApiServer, request: &Request) -> Answer<Response<Body>> {
     if let ["healthz" | "livez" | "readyz", ..] = path.as_slice() {
         return Ok(text(200, "ok"));
     }
-    if let ["apis", reviews::GROUP, "v1", plural] | ["apis", reviews::GROUP, "v1", "namespaces", _, plural] = path.as_slice() {
+    if let ["apis", reviews::GROUP, "v1", plural] | ["apis", reviews::GROUP, "v1", "namespaces", _, plural] =
+        path.as_slice()
+    {
         return reviews::review(request, plural).map(|review| whole(201, shape::encode(&review)));
     }
     if let Some(document) = discovery::document(&resources, request).or_else(|| openapi::document(&resources, &path)) {
@@ -95,11 +98,19 @@ async fn objects(server: &ApiServer, request: &Request, target: &Target<'_>) -> 
     }
 }
 
-fn collection(server: &ApiServer, request: &Request, target: &Target<'_>, resource: &Arc<Resource>) -> Answer<Response<Body>> {
+fn collection(
+    server: &ApiServer,
+    request: &Request,
+    target: &Target<'_>,
+    resource: &Arc<Resource>,
+) -> Answer<Response<Body>> {
     let labels = request.text("labelSelector").unwrap_or_default();
     let fields = request.text("fieldSelector").unwrap_or_default();
     let query = || -> Answer<Query> {
-        Ok(Query { namespace: target.namespace.map(str::to_owned), selector: Selector::parse(resource, labels, fields)? })
+        Ok(Query {
+            namespace: target.namespace.map(str::to_owned),
+            selector: Selector::parse(resource, labels, fields)?,
+        })
     };
     match request.method {
         Method::GET if request.flag("watch") => {
@@ -120,7 +131,8 @@ fn collection(server: &ApiServer, request: &Request, target: &Target<'_>, resour
 }
 
 fn list(server: &ApiServer, request: &Request, resource: &Resource, query: &Query) -> Answer<Response<Body>> {
-    let limit = request.number("limit")?.filter(|limit| *limit != 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit =
+        request.number("limit")?.filter(|limit| *limit != 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let asked = request.number("resourceVersion")?.filter(|asked| *asked != 0);
     let inner = server.store().lock();
     if let Some(asked) = asked
@@ -150,7 +162,9 @@ fn list(server: &ApiServer, request: &Request, resource: &Resource, query: &Quer
 }
 
 fn write_continue(version: u64, last: &Key) -> String {
-    URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": version, "namespace": last.namespace, "name": last.name}).to_string())
+    URL_SAFE_NO_PAD.encode(
+        json!({"v": "meta.k8s.io/v1", "rv": version, "namespace": last.namespace, "name": last.name}).to_string(),
+    )
 }
 
 fn read_continue(token: &str) -> Answer<(u64, Key)> {
@@ -190,7 +204,9 @@ async fn below(
         ("status", &Method::PUT) if resource.status => replace(server, request, resource, key, Part::Status),
         ("status", &Method::PATCH) if resource.status => apply_patch(server, request, resource, key, Part::Status),
         ("finalize", &Method::PUT) if resource.is_namespaces() => replace(server, request, resource, key, Part::Main),
-        ("log", &Method::GET) if resource.is_pods() => logs::read(server, request, find(server, resource, key)?.as_ref()),
+        ("log", &Method::GET) if resource.is_pods() => {
+            logs::read(server, request, find(server, resource, key)?.as_ref())
+        }
         ("binding", &Method::POST) if resource.is_pods() => bind(server, request, resource, key),
         ("eviction", &Method::POST) if resource.is_pods() => {
             let body = request.json()?;
@@ -217,16 +233,31 @@ fn bind(server: &ApiServer, request: &Request, resource: &Resource, key: &Key) -
         pod["spec"]["nodeName"] = binding["target"]["name"].clone();
         Ok(pod)
     })?;
-    Ok(whole(201, shape::encode(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))))
+    Ok(whole(
+        201,
+        shape::encode(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})),
+    ))
 }
 
-fn replace(server: &ApiServer, request: &Request, resource: &Resource, key: &Key, part: Part) -> Answer<Response<Body>> {
+fn replace(
+    server: &ApiServer,
+    request: &Request,
+    resource: &Resource,
+    key: &Key,
+    part: Part,
+) -> Answer<Response<Body>> {
     let body = request.json()?;
     let written = update(server.store(), resource, key, part, &request.write_options()?, |_| Ok(body.clone()))?;
     Ok(wrote(request, resource, &written))
 }
 
-fn apply_patch(server: &ApiServer, request: &Request, resource: &Resource, key: &Key, part: Part) -> Answer<Response<Body>> {
+fn apply_patch(
+    server: &ApiServer,
+    request: &Request,
+    resource: &Resource,
+    key: &Key,
+    part: Part,
+) -> Answer<Response<Body>> {
     let patch = patch::Patch::parse(request, resource)?;
     let options = request.write_options()?;
     let written = update(server.store(), resource, key, part, &options, |object| patch.apply(resource, object));
@@ -251,7 +282,13 @@ fn wrote(request: &Request, resource: &Resource, written: &Written) -> Response<
     response
 }
 
-fn delete_one(server: &ApiServer, request: &Request, resource: &Resource, key: &Key, body: &Value) -> Answer<Response<Body>> {
+fn delete_one(
+    server: &ApiServer,
+    request: &Request,
+    resource: &Resource,
+    key: &Key,
+    body: &Value,
+) -> Answer<Response<Body>> {
     let options = DeleteOptions::parse(body, |name| request.text(name).map(str::to_owned))?;
     let mut inner = server.store().lock();
     let deleted = deletion::delete(&mut inner, resource, key, &options)?;
@@ -263,10 +300,13 @@ fn delete_one(server: &ApiServer, request: &Request, resource: &Resource, key: &
             if !resource.group.is_empty() {
                 details["group"] = json!(resource.group);
             }
-            let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
             Ok(whole(200, shape::encode(&status)))
         }
-        Deleted::Gone(object) | Deleted::Terminating(object) => Ok(whole(200, shape::object(resource, request.shape(), &object))),
+        Deleted::Gone(object) | Deleted::Terminating(object) => {
+            Ok(whole(200, shape::object(resource, request.shape(), &object)))
+        }
     }
 }
 

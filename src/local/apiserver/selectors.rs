@@ -77,7 +77,8 @@ pub fn selectable(resource: &Resource) -> &'static [(&'static str, &'static str)
 
 impl Selector {
     pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Answer<Selector> {
-        let labels = parse_labels(labels).map_err(|why| Refusal::bad_request(format!("unable to parse requirement: {why}")))?;
+        let labels =
+            parse_labels(labels).map_err(|why| Refusal::bad_request(format!("unable to parse requirement: {why}")))?;
         let fields = parse_fields(fields).map_err(Refusal::bad_request)?;
         for FieldRequirement { field, .. } in &fields {
             let known = matches!(field.as_str(), "metadata.name" | "metadata.namespace")
@@ -110,8 +111,12 @@ impl Selector {
                     Test::Absent => label.is_none(),
                     Test::In(values) => label.is_some_and(|label| values.contains(label)),
                     Test::NotIn(values) => label.is_none_or(|label| !values.contains(label)),
-                    Test::Above(bound) => label.and_then(|label| label.parse().ok()).is_some_and(|label: i64| *bound < label),
-                    Test::Below(bound) => label.and_then(|label| label.parse().ok()).is_some_and(|label: i64| label < *bound),
+                    Test::Above(bound) => {
+                        label.and_then(|label| label.parse().ok()).is_some_and(|label: i64| *bound < label)
+                    }
+                    Test::Below(bound) => {
+                        label.and_then(|label| label.parse().ok()).is_some_and(|label: i64| label < *bound)
+                    }
                 }
             })
     }
@@ -170,7 +175,9 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
     if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
         return requirement(key, Test::In(one(value)));
     }
-    let number = |value: &str| value.trim().parse().map_err(|_| format!("for 'Gt', 'Lt' operators, the value must be an integer: {value}"));
+    let number = |value: &str| {
+        value.trim().parse().map_err(|_| format!("for 'Gt', 'Lt' operators, the value must be an integer: {value}"))
+    };
     if let Some((key, value)) = text.split_once('>') {
         return requirement(key, Test::Above(number(value)?));
     }

@@ -24,10 +24,19 @@ pub fn object(resource: &Resource, shape: Shape, object: &Object) -> Bytes {
 }
 
 /// A list; `metadata` is that of the list.
-pub fn list<'a>(resource: &Resource, shape: Shape, metadata: Value, objects: impl Iterator<Item = &'a Object>) -> Bytes {
+pub fn list<'a>(
+    resource: &Resource,
+    shape: Shape,
+    metadata: Value,
+    objects: impl Iterator<Item = &'a Object>,
+) -> Bytes {
     let head = match shape {
-        Shape::Object => json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(), "metadata": metadata}),
-        Shape::Metadata => json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+        Shape::Object => {
+            json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(), "metadata": metadata})
+        }
+        Shape::Metadata => {
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+        }
         Shape::Table => {
             let values: Vec<Value> = objects.map(Object::value).collect();
             return encode(&table::table(resource, metadata, &values));

@@ -145,7 +145,10 @@ impl Object {
             uid: text(&value, "/metadata/uid").to_owned(),
             version,
             labels: labels.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect(),
-            fields: selectable(resource).iter().map(|(name, pointer)| (*name, text(&value, pointer).to_owned())).collect(),
+            fields: selectable(resource)
+                .iter()
+                .map(|(name, pointer)| (*name, text(&value, pointer).to_owned()))
+                .collect(),
             owners: owners.map(|owner| text(owner, "/uid").to_owned()).collect(),
             terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
             json: Bytes::from(json),
@@ -270,7 +273,12 @@ impl Inner {
         let version = self.version;
         let last = Object::new(&collection.resource, previous.value(), version);
         let object = last.map_or_else(|_| previous.clone(), Arc::new);
-        collection.record(Event { version, kind: EventKind::Deleted, object: object.clone(), previous: Some(previous.clone()) });
+        collection.record(Event {
+            version,
+            kind: EventKind::Deleted,
+            object: object.clone(),
+            previous: Some(previous.clone()),
+        });
         self.unlink(&previous, &Place { id: id.clone(), key: key.clone() });
         self.places.remove(&previous.uid);
         self.pending.push_back(Change::Removed { id: id.clone(), object: object.clone() });
@@ -289,7 +297,14 @@ impl Inner {
     }
 
     /// Objects in the order of their keys, after `after`, at most `limit`, as they were at version `at`.
-    pub fn list(&self, id: &Id, query: &Query, at: Option<u64>, after: Option<&Key>, limit: Option<usize>) -> Answer<Listed> {
+    pub fn list(
+        &self,
+        id: &Id,
+        query: &Query,
+        at: Option<u64>,
+        after: Option<&Key>,
+        limit: Option<usize>,
+    ) -> Answer<Listed> {
         let Some(collection) = self.collections.get(id) else { return Err(Refusal::no_such_path()) };
         let version = at.unwrap_or(self.version);
         let then = collection.as_of(version)?;
@@ -299,7 +314,11 @@ impl Inner {
             if !query.selector.matches(object) {
                 return;
             }
-            if limit.is_some_and(|limit| limit <= objects.len()) { remaining += 1 } else { objects.push(object.clone()) }
+            if limit.is_some_and(|limit| limit <= objects.len()) {
+                remaining += 1
+            } else {
+                objects.push(object.clone())
+            }
         };
         if then.is_empty() {
             collection.range(query.namespace.as_deref(), after).for_each(|(_, object)| visit(object));
@@ -307,7 +326,8 @@ impl Inner {
             let now = collection.range(query.namespace.as_deref(), after).map(|(key, object)| (key, Some(object)));
             let mut merged: BTreeMap<&Key, Option<&Arc<Object>>> = now.collect();
             let inside = |key: &Key| {
-                query.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) && after.is_none_or(|after| after < key)
+                query.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+                    && after.is_none_or(|after| after < key)
             };
             merged.extend(then.iter().filter(|(key, _)| inside(key)).map(|(key, object)| (*key, *object)));
             merged.into_values().flatten().for_each(visit);

@@ -53,9 +53,15 @@ fn columns(resource: &Resource) -> &'static [BuiltIn] {
             ("Node", "string", 1, |pod| or_none(text(pod, "/spec/nodeName"))),
         ],
         ("", "namespaces") => &[("Status", "string", 0, |it| json!(text(it, "/status/phase"))), AGE],
-        ("", "nodes") => &[("Status", "string", 0, node_status), AGE, ("Version", "string", 0, |it| json!(text(it, "/status/nodeInfo/kubeletVersion")))],
+        ("", "nodes") => &[
+            ("Status", "string", 0, node_status),
+            AGE,
+            ("Version", "string", 0, |it| json!(text(it, "/status/nodeInfo/kubeletVersion"))),
+        ],
         ("", "configmaps") => &[("Data", "string", 0, |it| json!(size(&it["data"]) + size(&it["binaryData"]))), AGE],
-        ("", "secrets") => &[("Type", "string", 0, |it| it["type"].clone()), ("Data", "string", 0, |it| json!(size(&it["data"]))), AGE],
+        ("", "secrets") => {
+            &[("Type", "string", 0, |it| it["type"].clone()), ("Data", "string", 0, |it| json!(size(&it["data"]))), AGE]
+        }
         ("", "serviceaccounts") => &[("Secrets", "string", 0, |it| json!(size(&it["secrets"]))), AGE],
         ("", "events") => &[
             ("Last Seen", "string", 0, last_seen),
@@ -74,10 +80,13 @@ fn columns(resource: &Resource) -> &'static [BuiltIn] {
             ("Cluster-IP", "string", 0, |it| or_none(text(it, "/spec/clusterIP"))),
             AGE,
         ],
-        ("coordination.k8s.io", "leases") => &[("Holder", "string", 0, |it| json!(text(it, "/spec/holderIdentity"))), AGE],
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            &[("Role", "string", 0, |it| json!(format!("{}/{}", text(it, "/roleRef/kind"), text(it, "/roleRef/name")))), AGE]
+        ("coordination.k8s.io", "leases") => {
+            &[("Holder", "string", 0, |it| json!(text(it, "/spec/holderIdentity"))), AGE]
         }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => &[
+            ("Role", "string", 0, |it| json!(format!("{}/{}", text(it, "/roleRef/kind"), text(it, "/roleRef/name")))),
+            AGE,
+        ],
         ("rbac.authorization.k8s.io", _) | ("apiextensions.k8s.io", _) => {
             &[("Created At", "string", 0, |it| json!(text(it, "/metadata/creationTimestamp")))]
         }
@@ -170,7 +179,8 @@ fn pod_status(pod: &Value) -> Value {
     if !text(pod, "/status/reason").is_empty() {
         word = text(pod, "/status/reason").to_owned();
     }
-    let init = statuses(pod, "initContainerStatuses").position(|status| status.pointer("/state/terminated/exitCode") != Some(&json!(0)));
+    let init = statuses(pod, "initContainerStatuses")
+        .position(|status| status.pointer("/state/terminated/exitCode") != Some(&json!(0)));
     let init_total = pod.pointer("/spec/initContainers").and_then(Value::as_array).map_or(0, Vec::len);
     if let Some(index) = init {
         let status = &pod["status"]["initContainerStatuses"][index];
@@ -180,7 +190,8 @@ fn pod_status(pod: &Value) -> Value {
         for status in statuses(pod, "containerStatuses").rev() {
             word = state_reason(status).unwrap_or(word);
         }
-        let running = statuses(pod, "containerStatuses").any(|status| status["ready"] == true && status.pointer("/state/running").is_some());
+        let running = statuses(pod, "containerStatuses")
+            .any(|status| status["ready"] == true && status.pointer("/state/running").is_some());
         if word == "Completed" && running {
             word = "Running".to_owned();
         }
@@ -209,7 +220,10 @@ fn state_reason(status: &Value) -> Option<String> {
 
 fn node_status(node: &Value) -> Value {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let ready = conditions.filter(|condition| text(condition, "/type") == "Ready").map(|condition| text(condition, "/status")).next();
+    let ready = conditions
+        .filter(|condition| text(condition, "/type") == "Ready")
+        .map(|condition| text(condition, "/status"))
+        .next();
     json!(match ready {
         Some("True") => "Ready",
         Some(_) => "NotReady",
@@ -233,7 +247,18 @@ mod tests {
 
     #[test]
     fn ages_are_short() {
-        let cases = [(-1, "0s"), (5, "5s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (700, "11m"), (10_860, "3h1m"), (90_000, "25h"), (172_800, "2d"), (864_000, "10d")];
+        let cases = [
+            (-1, "0s"),
+            (5, "5s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (700, "11m"),
+            (10_860, "3h1m"),
+            (90_000, "25h"),
+            (172_800, "2d"),
+            (864_000, "10d"),
+        ];
         for (seconds, expected) in cases {
             assert_eq!(human(seconds), expected, "{seconds}");
         }
@@ -250,9 +275,18 @@ mod tests {
     fn pods_have_one_word() {
         let cases = [
             (json!({"status": {"phase": "Pending"}}), "Pending"),
-            (json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]}}), "ErrImagePull"),
-            (json!({"status": {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}]}}), "Completed"),
-            (json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}}), "ExitCode:3"),
+            (
+                json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]}}),
+                "ErrImagePull",
+            ),
+            (
+                json!({"status": {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}]}}),
+                "Completed",
+            ),
+            (
+                json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 3}}}]}}),
+                "ExitCode:3",
+            ),
             (json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Running"}}), "Terminating"),
         ];
         for (pod, expected) in cases {

@@ -43,9 +43,12 @@ pub fn object(resource: &Resource, value: &Value) -> Vec<Cause> {
 pub fn change(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     if old.pointer("/metadata/deletionTimestamp").is_some() {
-        let finalizers = |value: &Value| value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+        let finalizers = |value: &Value| {
+            value.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default()
+        };
         let before = finalizers(old);
-        let added: Vec<String> = finalizers(new).iter().filter(|it| !before.contains(it)).map(Value::to_string).collect();
+        let added: Vec<String> =
+            finalizers(new).iter().filter(|it| !before.contains(it)).map(Value::to_string).collect();
         if !added.is_empty() {
             let detail = format!(
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
@@ -59,11 +62,15 @@ pub fn change(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
         causes.push(Cause::forbidden("spec", POD_CHANGE_RULE));
     }
     let immutable = old["immutable"] == true
-        && (new["immutable"] != true || old.get("data") != new.get("data") || old.get("binaryData") != new.get("binaryData"));
+        && (new["immutable"] != true
+            || old.get("data") != new.get("data")
+            || old.get("binaryData") != new.get("binaryData"));
     if immutable && matches!(resource.plural.as_str(), "configmaps" | "secrets") {
         causes.push(Cause::forbidden("data", "field is immutable when `immutable` is set"));
     }
-    if matches!(resource.plural.as_str(), "rolebindings" | "clusterrolebindings") && old.get("roleRef") != new.get("roleRef") {
+    if matches!(resource.plural.as_str(), "rolebindings" | "clusterrolebindings")
+        && old.get("roleRef") != new.get("roleRef")
+    {
         causes.push(Cause::invalid("roleRef", text(new, "/roleRef/name"), "cannot change roleRef"));
     }
     causes
@@ -113,7 +120,8 @@ fn metadata(resource: &Resource, value: &Value) -> Vec<Cause> {
             causes.push(Cause::invalid("metadata.annotations", key, &why));
         }
     }
-    let size: usize = map("annotations").iter().map(|(key, text)| key.len() + text.as_str().unwrap_or_default().len()).sum();
+    let size: usize =
+        map("annotations").iter().map(|(key, text)| key.len() + text.as_str().unwrap_or_default().len()).sum();
     if ANNOTATIONS_BYTES_MAX < size {
         let message = format!("Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes");
         causes.push(Cause { field: "metadata.annotations".to_owned(), reason: "FieldValueTooLong", message });
@@ -167,7 +175,9 @@ fn is_loose_label(text: &str) -> bool {
 fn wrong_key(key: &str) -> Option<String> {
     let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     if let Some(prefix) = prefix {
-        let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let part = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
         if !prefix.split('.').all(part) || SUBDOMAIN_MAX < prefix.len() {
             return Some(format!("prefix part {SUBDOMAIN_RULE}"));
         }
@@ -257,7 +267,8 @@ fn container(container: &Value, path: &str, volumes: &[&str], causes: &mut Vec<C
 fn keys(value: &Value, fields: &[&str], causes: &mut Vec<Cause>) {
     for field in fields {
         for key in value[*field].as_object().into_iter().flat_map(Map::keys) {
-            let good = key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !matches!(key.as_str(), "." | ".." | "");
+            let good = key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                && !matches!(key.as_str(), "." | ".." | "");
             if !good || SUBDOMAIN_MAX < key.len() {
                 let why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
                            'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";

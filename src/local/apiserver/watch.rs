@@ -50,7 +50,13 @@ enum Woken {
 }
 
 /// Prepares a watch; what is wrong with its version becomes an event of it, as Kubernetes does.
-pub fn start(store: Arc<Store>, resource: Arc<Resource>, query: Query, request: &Request, ended: CancellationToken) -> Answer<Watch> {
+pub fn start(
+    store: Arc<Store>,
+    resource: Arc<Resource>,
+    query: Query,
+    request: &Request,
+    ended: CancellationToken,
+) -> Answer<Watch> {
     let asked = request.number("resourceVersion")?;
     let initial = request.flag("sendInitialEvents");
     if request.text("sendInitialEvents").is_some() && request.text("resourceVersionMatch") != Some("NotOlderThan") {

@@ -42,7 +42,13 @@ pub enum Part {
     Status,
 }
 
-pub fn create(store: &Store, resource: &Resource, namespace: &str, body: Value, options: &WriteOptions) -> Answer<Written> {
+pub fn create(
+    store: &Store,
+    resource: &Resource,
+    namespace: &str,
+    body: Value,
+    options: &WriteOptions,
+) -> Answer<Written> {
     check_identity(resource, namespace, None, &body)?;
     let (mut value, warnings) = decode(resource, body, options.validation)?;
     if !text(&value, "/metadata/resourceVersion").is_empty() {
@@ -137,7 +143,9 @@ fn check_identity(resource: &Resource, namespace: &str, name: Option<&str>, body
     }
     let given = text(body, "/metadata/namespace");
     if resource.namespaced && !given.is_empty() && given != namespace {
-        return Err(Refusal::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let given = text(body, "/metadata/name");
     if let Some(name) = name
@@ -178,7 +186,8 @@ fn generate_name(prefix: &str) -> String {
     let end = prefix.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATE_NAME_MAX).last();
     let random = uuid::Uuid::new_v4();
     let suffix = random.as_bytes().iter().take(SUFFIX_LENGTH);
-    let suffix: String = suffix.map(|byte| char::from(SUFFIX_ALPHABET[usize::from(*byte) % SUFFIX_ALPHABET.len()])).collect();
+    let suffix: String =
+        suffix.map(|byte| char::from(SUFFIX_ALPHABET[usize::from(*byte) % SUFFIX_ALPHABET.len()])).collect();
     format!("{}{suffix}", &prefix[..end.unwrap_or_default()])
 }
 
@@ -200,7 +209,8 @@ fn admit(inner: &Inner, resource: &Resource, value: &Value) -> Answer<()> {
     if resource.is_pods() {
         let account = text(value, "/spec/serviceAccountName");
         if inner.get(&Id::new("", "serviceaccounts"), &Key::new(namespace, account)).is_none() {
-            let why = format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found");
+            let why =
+                format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found");
             return Err(Refusal::forbidden(resource, name, &why));
         }
     }
@@ -235,9 +245,16 @@ fn check_version(resource: &Resource, current: &Object, new: &Value) -> Answer<(
 /// Fields of the metadata that only the server writes.
 fn keep_metadata(old: &Value, new: &mut Value) {
     let Some(metadata) = new["metadata"].as_object_mut() else { return };
-    for field in
-        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
-    {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+    ] {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.to_owned(), value.clone()),
             None => metadata.remove(field),
@@ -277,7 +294,9 @@ fn keep_part(resource: &Resource, part: Part, old: &Value, new: &mut Value) {
                 // A kubelet may change labels and annotations along with the status, but not who owns the pod.
                 new["metadata"] = metadata;
                 match (old.pointer("/metadata/ownerReferences"), new["metadata"].as_object_mut()) {
-                    (Some(owners), Some(metadata)) => drop(metadata.insert("ownerReferences".to_owned(), owners.clone())),
+                    (Some(owners), Some(metadata)) => {
+                        drop(metadata.insert("ownerReferences".to_owned(), owners.clone()))
+                    }
                     (None, Some(metadata)) => drop(metadata.remove("ownerReferences")),
                     (_, None) => (),
                 }
@@ -290,7 +309,9 @@ fn count_generation(resource: &Resource, old: &Value, new: &mut Value) {
     if !resource.generation {
         return;
     }
-    let changed = |field: &String| field != "metadata" && !(resource.status && field == "status") && old.get(field) != new.get(field);
+    let changed = |field: &String| {
+        field != "metadata" && !(resource.status && field == "status") && old.get(field) != new.get(field)
+    };
     let fields = old.as_object().into_iter().chain(new.as_object()).flat_map(|fields| fields.keys());
     if fields.into_iter().any(changed) {
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
