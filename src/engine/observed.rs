@@ -1,0 +1,64 @@
+//! Everything that the engine may know of the world in one pass. Gathered before the pass; what is not in here is unknown.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::api::ids::{ClusterName, Target};
+
+/// What is known of the world.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The name of the cluster that the workflow lives in, as rules and templates call it.
+    pub home: Option<ClusterName>,
+    /// The pods that the workflow's unfinished nodes stand for. A key that is missing means: not known, so decide nothing from it.
+    pub pods: BTreeMap<PodKey, PodState>,
+    /// By node ID: policy's denials of pods that a plan of this pass wanted to create.
+    pub denials: BTreeMap<String, Denial>,
+    /// By node ID: what the target's API answered when it refused the pod for good.
+    pub refusals: BTreeMap<String, String>,
+    /// Every cluster known by name, home included.
+    pub clusters: BTreeMap<ClusterName, ClusterState>,
+}
+
+/// Where a pod is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodKey {
+    /// Cluster and namespace.
+    pub target: Target,
+    /// The pod's name.
+    pub name: String,
+}
+
+/// What is known of one pod.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PodState {
+    /// It exists, owned by this workflow and made for this node.
+    Present(Arc<Pod>),
+    /// A live GET said that there is none.
+    Gone,
+    /// A pod of that name exists but belongs to another; the text names both owners.
+    Foreign(String),
+}
+
+/// Whether pods can be created in a cluster now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterState {
+    /// It answers.
+    Ready,
+    /// It is configured, but can't be used now; the text says why. Nodes that need it stay Pending with that text.
+    Unavailable(String),
+}
+
+/// Policy's no to one pod. It is final for the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The module that denied, or `core` where no module was asked.
+    pub module: String,
+    /// The generation of the chain in force.
+    pub generation: u64,
+    /// Machine-readable.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+}
