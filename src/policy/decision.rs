@@ -1,0 +1,145 @@
+//! What policy answers: allow, or deny with a reason, and by whom.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The name under which the built-in module appears in chains, decisions and records.
+pub const MODULE_BUILTIN: &str = "builtin";
+/// Stands in place of a module's name where the host itself denied.
+pub const MODULE_CORE: &str = "core";
+
+/// The target's namespace is not the one of namespace mode.
+pub const CODE_NAMESPACE_MODE: &str = "namespace-mode";
+/// There is no set of modules in force yet.
+pub const CODE_NO_POLICY: &str = "no-policy";
+/// The module used up its processor time.
+pub const CODE_TIME_LIMIT: &str = "time-limit";
+/// The module wanted more memory than it may have.
+pub const CODE_MEMORY_LIMIT: &str = "memory-limit";
+/// The module's calls went too deep.
+pub const CODE_STACK_LIMIT: &str = "stack-limit";
+/// The module's answer was too long.
+pub const CODE_RESULT_LIMIT: &str = "result-limit";
+/// The module trapped.
+pub const CODE_MODULE_TRAPPED: &str = "module-trapped";
+/// The module could not be run, or its answer could not be read.
+pub const CODE_MODULE_FAILED: &str = "module-failed";
+/// Takes the place of a module's code that is not lower-case words joined by `-`.
+pub const CODE_DENIED: &str = "denied";
+
+/// A reason becomes a node's message, and those are stored in the workflow, which has to stay under 1 MiB or so.
+const REASON_CHARACTERS_MAX: usize = 1024;
+/// A code is a label of metrics: short.
+const CODE_LENGTH_MAX: usize = 64;
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Allow or deny.
+    pub verdict: Verdict,
+    /// The module that decided: the one that denied, or all of the chain, joined by `+`, that had no objection.
+    pub module: String,
+    /// The generation of the chain; 0 before there was one.
+    pub generation: u64,
+}
+
+/// Allow or deny.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// No module objects.
+    Allow,
+    /// Final for what was asked: nothing asks again.
+    Deny {
+        /// For people.
+        reason: String,
+        /// For programs: lower-case words joined by `-`.
+        code: String,
+    },
+}
+
+/// A denial and who it comes from, before it bears a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The module's name, or [`MODULE_CORE`].
+    pub module: String,
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+}
+
+impl Denial {
+    /// A denial as a module gave it, made fit to be stored and shown: the reason is cut to a length and to one line, and
+    /// a code that isn't one is replaced.
+    pub fn of_module(module: &str, reason: &str, code: &str) -> Denial {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).map(printable).collect();
+        let code = if is_code(code) { code } else { CODE_DENIED };
+        Denial { module: module.to_owned(), code: code.to_owned(), reason }
+    }
+}
+
+impl Decision {
+    /// A denial in `generation`.
+    pub fn deny(denial: Denial, generation: u64) -> Decision {
+        let Denial { module, code, reason } = denial;
+        Decision { verdict: Verdict::Deny { reason, code }, module, generation }
+    }
+
+    /// The pod may be created.
+    pub fn is_allowed(&self) -> bool {
+        self.verdict == Verdict::Allow
+    }
+
+    /// The code of a denial.
+    pub fn code(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Allow => None,
+            Verdict::Deny { code, .. } => Some(code),
+        }
+    }
+}
+
+/// As a node's message says it: `denied by policy module builtin (no-rule, generation 3): no rule for …`.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decision { verdict, module, generation } = self;
+        match verdict {
+            Verdict::Allow => write!(f, "allowed by policy module {module} (generation {generation})"),
+            Verdict::Deny { reason, code } => {
+                write!(f, "denied by policy module {module} ({code}, generation {generation}): {reason}")
+            }
+        }
+    }
+}
+
+fn is_code(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=CODE_LENGTH_MAX).contains(&text.len())
+        && text.chars().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Denial;
+
+    #[test]
+    fn a_modules_denial_is_made_fit_to_show() {
+        let check = |reason: &str, code: &str, expected: &str| {
+            let denial = Denial::of_module("m", reason, code);
+            assert_eq!(format!("{} | {}", denial.code, denial.reason), expected);
+        };
+        check("no", "no-rule", "no-rule | no");
+        check("two\nlines\t!", "x1", "x1 | two lines !");
+        check("", "", "denied | ");
+        check("no", "No-Rule", "denied | no");
+        check("no", "-a", "denied | no");
+        check("no", &"a".repeat(65), "denied | no");
+        check(&"ü".repeat(2000), "long", &format!("long | {}", "ü".repeat(1024)));
+    }
+}

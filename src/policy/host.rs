@@ -1,0 +1,119 @@
+//! The wasmtime side: one engine for all modules; loading a module with its settings; asking it.
+//!
+//! Loading takes a tenth of a second and happens at start and reload. Asking takes some microseconds: a fresh instance
+//! starts from the memory that `configure` left behind, answers one request and is dropped. Which modules, in which
+//! order, is not here (`store`), nor when to load (`reload`).
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+};
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    component::{Component, Linker},
+};
+
+use crate::policy::limits::{Account, MEMORY_BYTES, STACK_BYTES, Ticker};
+
+/// Decisions at one time, at most: more threads than this only take the processor from each other.
+const DECISIONS_AT_ONCE_MAX: usize = 16;
+/// Instances that exist at one time, in all modules: those that decide, the idle ones of modules that can't be
+/// snapshotted, twice over while a set replaces another, and those that are being tried. Address space only.
+const INSTANCES_MAX: u32 = 256;
+/// Core modules within those: a component consists of a few.
+const CORE_INSTANCES_MAX: u32 = 1024;
+/// An instance's memory up to here stays mapped between decisions, where the kernel can say which pages were written.
+const RESIDENT_BYTES: usize = 4 << 20;
+/// The same where the kernel can't, so that all of it is wiped each time.
+const RESIDENT_BYTES_BLIND: usize = 128 << 10;
+/// The same for tables.
+const RESIDENT_TABLE_BYTES: usize = 64 << 10;
+/// Memories of at most this size are mapped from an image: all are.
+const IMAGE_BYTES_MAX: u64 = 64 << 20;
+
+/// One engine, its ticker, and the turns at which decisions run.
+pub struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<Account>,
+    pub(crate) ticker: Ticker,
+    turns: Turns,
+}
+
+/// So many may run at once; who comes later waits. A full pool is no reason to deny.
+struct Turns {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A turn, until it is dropped.
+pub struct Turn<'a>(&'a Turns);
+
+impl Host {
+    /// Sets up the engine.
+    ///
+    /// # Errors
+    ///
+    /// The machine refuses the address space or the thread.
+    pub fn new() -> anyhow::Result<Arc<Host>> {
+        let engine = Engine::new(&engine_config()).map_err(anyhow::Error::from)?;
+        let linker = Linker::new(&engine);
+        let ticker = Ticker::start(engine.clone())?;
+        let turns = Turns { free: Mutex::new(Host::decisions_at_once()), freed: Condvar::new() };
+        Ok(Arc::new(Host { engine, linker, ticker, turns }))
+    }
+
+    /// How many decisions run at the same time.
+    pub fn decisions_at_once() -> usize {
+        thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, DECISIONS_AT_ONCE_MAX)
+    }
+
+    /// Waits for a turn to decide.
+    pub fn turn(&self) -> Turn<'_> {
+        let mut free = self.turns.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self.turns.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Turn(&self.turns)
+    }
+
+    /// Compiles a component.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        Component::new(&self.engine, bytes)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+fn engine_config() -> Config {
+    let scan = PoolingAllocationConfig::is_pagemap_scan_available();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_core_instances(CORE_INSTANCES_MAX)
+        .total_memories(INSTANCES_MAX)
+        .total_tables(CORE_INSTANCES_MAX)
+        .max_memory_size(MEMORY_BYTES)
+        .linear_memory_keep_resident(if scan { RESIDENT_BYTES } else { RESIDENT_BYTES_BLIND })
+        .table_keep_resident(RESIDENT_TABLE_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .memory_guaranteed_dense_image_size(IMAGE_BYTES_MAX)
+        // Bit patterns of NaN differ between machines; decisions may not.
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .max_wasm_stack(STACK_BYTES)
+        // A trap is dropped with its instance: nobody reads a backtrace, and taking one costs.
+        .wasm_backtrace_max_frames(None);
+    config
+}
