@@ -1,13 +1,199 @@
 //! May this pod land there? Roles, modules, their host and their reload.
+//!
+//! [`Policies`] is the entry point: it keeps a chain of modules up to date and asks it. `request` and `decision` are what
+//! is asked and answered, `config` what the operator writes, `module` and `host` how WebAssembly is run, `reload` and
+//! `folder` how a new set comes into force. Making requests and acting on decisions is the controller's.
 
+pub mod audit;
 mod bindings;
+pub mod check;
 pub mod config;
 pub mod decision;
+pub mod folder;
 pub mod host;
+mod inforce;
 pub mod inspect;
 pub mod limits;
 pub mod module;
+mod reload;
 pub mod request;
 pub mod roles;
 mod snapshot;
+pub mod state;
+pub mod store;
 mod yaml;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::sync::{Semaphore, broadcast, watch};
+
+use crate::{
+    api::ids::Namespace,
+    policy::{
+        audit::Record,
+        config::{Config, ConfigError, Warning},
+        decision::{CODE_MODULE_FAILED, Decision, Denial, MODULE_CORE},
+        host::Host,
+        inforce::InForce,
+        reload::{Reload, Signal},
+        request::Request,
+        state::{Refusal, State},
+    },
+};
+
+/// How often the policy folder is read again, whether or not there was an event.
+pub const RESCAN: Duration = Duration::from_secs(10);
+
+/// The policy of one controller. Copies share everything; with the last one the reload thread ends.
+#[derive(Clone)]
+pub struct Policies {
+    shared: Arc<Shared>,
+}
+
+/// What to start with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder with modules; without one there is the built-in module only.
+    pub folder: Option<PathBuf>,
+    /// What the ConfigMap says.
+    pub config: Config,
+    /// In namespace mode, the one namespace that is managed.
+    pub managed: Option<Namespace>,
+    /// How often the folder is read again: [`RESCAN`].
+    pub rescan: Duration,
+}
+
+struct Shared {
+    in_force: Arc<InForce>,
+    /// Bounds the threads that decisions of async callers take.
+    threads: Semaphore,
+    signals: Mutex<Sender<Signal>>,
+    reload: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { folder: None, config: Config::default(), managed: None, rescan: RESCAN }
+    }
+}
+
+impl Policies {
+    /// Loads the first set, which takes some tenths of a second, and starts the thread that reloads it. Where the first
+    /// set is refused, everything is denied until there is a good one, and [`State::is_ready`] is false.
+    ///
+    /// # Errors
+    ///
+    /// The WebAssembly engine can't be set up on this machine.
+    pub fn start(options: Options) -> anyhow::Result<Policies> {
+        let host = Host::new().context("setting up the WebAssembly engine")?;
+        let in_force = Arc::new(InForce::new(host, options.managed));
+        let mut reload = Reload::new(Arc::clone(&in_force), options.config, options.folder, options.rescan);
+        reload.look_until_settled();
+        let (sender, receiver) = mpsc::channel();
+        let hints = sender.clone();
+        let thread = thread::Builder::new()
+            .name("policy-reload".to_owned())
+            .spawn(move || reload.run(&receiver, hints))
+            .context("starting the policy reload thread")?;
+        Ok(Policies {
+            shared: Arc::new(Shared {
+                in_force,
+                threads: Semaphore::new(Host::decisions_at_once()),
+                signals: Mutex::new(sender),
+                reload: Mutex::new(Some(thread)),
+            }),
+        })
+    }
+
+    /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that.
+    pub async fn decide(&self, request: &Request) -> Decision {
+        let failed = |reason: &str| {
+            let denial = Denial::of_module(MODULE_CORE, reason, CODE_MODULE_FAILED);
+            Decision::deny(denial, self.state().generation)
+        };
+        let Ok(_permit) = self.shared.threads.acquire().await else {
+            return failed("the policy host was shut down");
+        };
+        let in_force = Arc::clone(&self.shared.in_force);
+        let request = request.clone();
+        match tokio::task::spawn_blocking(move || in_force.decide(&request)).await {
+            Ok(decision) => decision,
+            Err(_) => failed("the policy host failed"),
+        }
+    }
+
+    /// Decides on this thread, which must not be one that runs async tasks.
+    pub fn decide_blocking(&self, request: &Request) -> Decision {
+        self.shared.in_force.decide(request)
+    }
+
+    /// Takes a new configuration. It is in force when the state shows a new generation, if it changes anything.
+    pub fn configure(&self, config: Config) {
+        self.signal(Signal::Configure(Box::new(config)));
+    }
+
+    /// Reads the texts of the ConfigMap (absent keys are `None`) and takes the new configuration.
+    ///
+    /// # Errors
+    ///
+    /// The mistakes in it. The last good configuration stays in force, and the state says why.
+    pub fn configure_text(
+        &self,
+        namespace_roles: Option<&str>,
+        policies: Option<&str>,
+    ) -> Result<Vec<Warning>, ConfigError> {
+        match Config::parse(namespace_roles, policies) {
+            Ok((config, warnings)) => {
+                self.configure(config);
+                Ok(warnings)
+            }
+            Err(error) => {
+                let refusal = Refusal { module: None, file: None, reason: error.to_string(), hint: None };
+                self.signal(Signal::RefuseConfig(refusal));
+                Err(error)
+            }
+        }
+    }
+
+    /// The state now.
+    pub fn state(&self) -> State {
+        self.shared.in_force.state().borrow().clone()
+    }
+
+    /// The state, each time that it changes.
+    pub fn subscribe_state(&self) -> watch::Receiver<State> {
+        self.shared.in_force.state().subscribe()
+    }
+
+    /// The record of each decision from now on.
+    pub fn subscribe_records(&self) -> broadcast::Receiver<Record> {
+        self.shared.in_force.records().subscribe()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let sender = self.shared.signals.lock().unwrap_or_else(PoisonError::into_inner);
+        // It fails only if the thread has panicked; the chain in force then stays, which is safe.
+        if sender.send(signal).is_err() {
+            tracing::error!("the policy reload thread is gone: the chain in force stays");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let sender = self.signals.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(sender.send(Signal::Stop));
+        if let Some(thread) = self.reload.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(thread.join());
+        }
+    }
+}

@@ -164,7 +164,7 @@ impl Prepared {
         };
         let settings_digest = digest(settings.as_bytes());
         let module = Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, needs, form };
-        module.ask(host, &trial_request()).map_err(LoadError::Trial)?;
+        module.try_once(host)?;
         Ok(module)
     }
 }
@@ -196,6 +196,15 @@ impl Module {
             Form::Snapshot(_) => None,
             Form::Pooled(pool) => Some(&pool.reason),
         }
+    }
+
+    /// Asks the module the trial request. The answer does not matter, that there is one does.
+    ///
+    /// # Errors
+    ///
+    /// The call does not end as it should.
+    pub fn try_once(&self, host: &Host) -> Result<(), LoadError> {
+        self.ask(host, &trial_request()).map(drop).map_err(LoadError::Trial)
     }
 
     /// Asks the module. `None` is no objection. Whatever goes wrong is a failure, which the caller has to deny for.

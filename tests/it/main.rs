@@ -3,4 +3,5 @@
 mod apiserver;
 mod conformance;
 mod manifests;
+mod policy;
 mod tidy;

@@ -66,7 +66,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum::", &["local", "controller"]),
     ("hyper::", &["local", "controller"]),
     ("hyper_util::", &["local", "controller"]),
-    ("nix::", &["local"]),
+    ("nix::", &["local", "policy"]),
     ("kube::Client", &["clusters", "controller", "executor", "local", "cli"]),
 ];
 

@@ -1,0 +1,208 @@
+//! The policy folder as one consistent reading: all `*.wasm` files of one moment, none of them half written.
+//!
+//! Volumes of ConfigMaps and Secrets change by a rename onto the link `..data`: the folder behind it is read, and the
+//! link looked at again afterwards. In any other folder a file counts once it stood still for a while.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::policy::{config::MODULES_MAX, limits::MODULE_BYTES};
+
+/// The link that the kubelet swaps.
+const DATA_LINK: &str = "..data";
+/// A plain file has to keep its size, time and inode for so long.
+pub const STILL: Duration = Duration::from_millis(100);
+/// A volume that changes again during each of so many readings is broken.
+const READINGS_MAX: usize = 5;
+
+/// What the folder holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The folder, as configured.
+    pub folder: PathBuf,
+    /// The contents by name.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// How a reading ended.
+#[derive(Debug)]
+pub enum Reading {
+    /// All of it.
+    Complete(Files),
+    /// A file may still be being written: look again after this time.
+    Unsettled(Duration),
+}
+
+/// Why the folder gives no set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FolderError {
+    /// The folder or a file in it can't be read.
+    #[error("{}: {message}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// There is no module. That is an error, not "no policy".
+    #[error("{}: the policy folder holds no .wasm file", .path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// More modules than a chain may have.
+    #[error("{}: {count} modules, over {MODULES_MAX}", .path.display())]
+    TooMany {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// A file is larger than a module may be.
+    #[error("{}: {bytes} bytes, over the limit of {MODULE_BYTES}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+impl FolderError {
+    /// The file or folder at fault.
+    pub fn path(&self) -> &Path {
+        match self {
+            FolderError::Unreadable { path, .. }
+            | FolderError::Empty { path }
+            | FolderError::TooMany { path, .. }
+            | FolderError::TooLarge { path, .. } => path,
+        }
+    }
+}
+
+/// Reads one folder again and again, and remembers since when each plain file stood still.
+#[derive(Debug, Default)]
+pub struct Folder {
+    still: HashMap<PathBuf, (Stamp, Instant)>,
+}
+
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+}
+
+impl Folder {
+    /// Reads `folder` now.
+    ///
+    /// # Errors
+    ///
+    /// It gives no set.
+    pub fn read(&mut self, folder: &Path) -> Result<Reading, FolderError> {
+        let data = folder.join(DATA_LINK);
+        if fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_symlink()) {
+            self.still.clear();
+            return read_volume(folder, &data);
+        }
+        self.read_plain(folder)
+    }
+
+    fn read_plain(&mut self, folder: &Path) -> Result<Reading, FolderError> {
+        let paths = modules_in(folder)?;
+        let now = Instant::now();
+        let mut wait: Option<Duration> = None;
+        let mut still = HashMap::new();
+        for path in paths.values() {
+            let stamp = stamp(path)?;
+            let since = match self.still.get(path) {
+                Some((known, since)) if *known == stamp => *since,
+                Some(_) | None => now,
+            };
+            let left = STILL.saturating_sub(now.duration_since(since));
+            if !left.is_zero() {
+                wait = Some(wait.map_or(left, |other| other.max(left)));
+            }
+            still.insert(path.clone(), (stamp, since));
+        }
+        self.still = still;
+        if let Some(wait) = wait {
+            return Ok(Reading::Unsettled(wait));
+        }
+        let files = read_all(folder, &paths)?;
+        // A write that began since the stamps were taken shows in a second look.
+        for path in paths.values() {
+            if self.still.get(path).map(|(known, _)| *known) != Some(stamp(path)?) {
+                return Ok(Reading::Unsettled(STILL));
+            }
+        }
+        Ok(Reading::Complete(files))
+    }
+}
+
+fn read_volume(folder: &Path, data: &Path) -> Result<Reading, FolderError> {
+    let mut last = None;
+    for _ in 0..READINGS_MAX {
+        let before = fs::read_link(data).map_err(|error| unreadable(data, &error))?;
+        let content = folder.join(&before);
+        let files = modules_in(&content).and_then(|paths| read_all(folder, &paths));
+        let after = fs::read_link(data).map_err(|error| unreadable(data, &error))?;
+        if before == after {
+            return files.map(Reading::Complete);
+        }
+        last = files.err();
+    }
+    Err(last.unwrap_or_else(|| FolderError::Unreadable {
+        path: data.to_owned(),
+        message: format!("changed during each of {READINGS_MAX} readings"),
+    }))
+}
+
+/// The modules in a folder by name. Hidden files and everything else are none of ours.
+fn modules_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, FolderError> {
+    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+    let mut paths = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".wasm") && !name.starts_with('.') {
+            paths.insert(name, entry.path());
+        }
+    }
+    if paths.is_empty() {
+        return Err(FolderError::Empty { path: folder.to_owned() });
+    }
+    if paths.len() > MODULES_MAX {
+        return Err(FolderError::TooMany { path: folder.to_owned(), count: paths.len() });
+    }
+    Ok(paths)
+}
+
+fn read_all(folder: &Path, paths: &BTreeMap<String, PathBuf>) -> Result<Files, FolderError> {
+    let mut files = BTreeMap::new();
+    for (name, path) in paths {
+        let bytes = stamp(path)?.size;
+        if bytes > MODULE_BYTES {
+            return Err(FolderError::TooLarge { path: path.clone(), bytes });
+        }
+        let content = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        files.insert(name.clone(), content.into());
+    }
+    Ok(Files { folder: folder.to_owned(), files })
+}
+
+fn stamp(path: &Path) -> Result<Stamp, FolderError> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    Ok(Stamp { size: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> FolderError {
+    FolderError::Unreadable { path: path.to_owned(), message: error.to_string() }
+}

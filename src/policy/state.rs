@@ -1,0 +1,57 @@
+//! What the controller shows of policy: the set in force, and why a newer one is not.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The state of policy.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The generation in force; 0 while there is none, and everything is denied.
+    pub generation: u64,
+    /// The digest of the set in force, as hex.
+    pub set_digest: String,
+    /// The modules in force, in order.
+    pub modules: Vec<ModuleState>,
+    /// Why what is configured and what lies in the folder now is not what is in force.
+    pub refusal: Option<Refusal>,
+}
+
+/// A module in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleState {
+    /// Its name.
+    pub name: String,
+    /// The digest of its component, as hex.
+    pub digest: String,
+    /// It is given the final pod, so requests should carry one.
+    pub needs_pod: bool,
+}
+
+/// Why something new was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// The module at fault.
+    pub module: Option<String>,
+    /// The file or folder at fault.
+    pub file: Option<PathBuf>,
+    /// What is wrong; names module and file as well.
+    pub reason: String,
+    /// What to change.
+    pub hint: Option<String>,
+}
+
+impl State {
+    /// There is a set in force. A controller that never had one is not ready.
+    pub fn is_ready(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// At least one module is given the final pod.
+    pub fn needs_pod(&self) -> bool {
+        self.modules.iter().any(|module| module.needs_pod)
+    }
+}
