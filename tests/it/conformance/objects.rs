@@ -12,7 +12,7 @@ use landfall::api::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::conformance::{files, folder};
+use crate::conformance::{files, folder, say, without_empties};
 
 /// What may differ, by the end of its path, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
@@ -37,7 +37,7 @@ fn objects_are_read_without_loss() {
             }
         }
     }
-    println!("conformance objects: {} passed, {} failed", count - failures.len(), failures.len());
+    say(&format!("conformance objects: {} passed, {} failed", count - failures.len(), failures.len()));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
@@ -110,28 +110,6 @@ fn rewrite<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(), String
     match differences.is_empty() {
         true => Ok(()),
         false => Err(differences.join("; ")),
-    }
-}
-
-/// Empty lists, objects and texts and nulls say nothing, at every depth.
-fn without_empties(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(without_empties);
-            fields.retain(|_, it| !is_empty(it));
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_empties),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

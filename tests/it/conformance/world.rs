@@ -1,0 +1,205 @@
+//! The world around the engine, as values: a workflow, its pods, and a clock. What the engine decides is done at once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use landfall::{
+    api::{contract, ids::ClusterName, workflow::Workflow},
+    engine::{
+        self, nodes,
+        observed::{ClusterState, Observed, PodKey, PodState},
+        plan::{Action, Plan},
+    },
+};
+
+/// When it is at first. Later than anything in the data.
+const START: &str = "2027-01-01T00:00:00Z";
+
+/// After how many passes a workflow that still goes on is taken for one that never ends.
+const PASSES_MAX: usize = 2_000;
+
+/// How a pod ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// With this exit code of every container.
+    Exit(i32),
+    /// Failed with this message of its own and without exit codes.
+    Failed(String),
+    /// It vanishes.
+    Deleted,
+}
+
+/// A workflow and its pods.
+pub struct World {
+    /// The workflow, as the last pass left it.
+    pub workflow: Workflow,
+    /// The pods that exist.
+    pub pods: BTreeMap<PodKey, Pod>,
+    now: Timestamp,
+    /// When the engine wants to look again.
+    wake_at: Option<Timestamp>,
+}
+
+impl World {
+    /// A workflow without pods.
+    pub fn new(mut workflow: Workflow) -> World {
+        let metadata = &mut workflow.metadata;
+        metadata.namespace.get_or_insert_with(|| "default".to_owned());
+        metadata.uid.get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
+        if metadata.name.is_none() {
+            metadata.name = metadata.generate_name.as_ref().map(|prefix| format!("{prefix}x"));
+        }
+        World { workflow, pods: BTreeMap::new(), now: START.parse().unwrap(), wake_at: None }
+    }
+
+    /// One pass, and everything it decided is done.
+    pub fn pass(&mut self) -> Plan {
+        let plan = engine::reconcile(&self.workflow, &self.observe(), self.now);
+        self.workflow.status = plan.status.clone();
+        self.workflow.metadata.labels.get_or_insert_default().extend(plan.labels.clone());
+        self.workflow.metadata.annotations.get_or_insert_default().extend(plan.annotations.clone());
+        self.wake_at = plan.wake_at;
+        for action in &plan.actions {
+            match action {
+                Action::CreatePod(create) => {
+                    let mut pod = (*create.pod).clone();
+                    pod.metadata.uid = Some(format!("uid-of-{}", create.node_id));
+                    set_phase(&mut pod, "Pending");
+                    let key = PodKey { target: create.target.clone(), name: create.pod_name().to_owned() };
+                    self.pods.entry(key).or_insert(pod);
+                }
+                Action::DeletePod { target, name, .. } => {
+                    self.pods.remove(&PodKey { target: target.clone(), name: name.clone() });
+                }
+            }
+        }
+        plan
+    }
+
+    /// Passes until the workflow ends. In each, `end` says how the pods that run end; `None` leaves one running.
+    ///
+    /// # Errors
+    /// If the workflow never ends, or ends because it asks for what is not supported.
+    pub fn run(&mut self, mut end: impl FnMut(&World) -> Vec<(PodKey, End)>) -> Result<(), String> {
+        for _ in 0..PASSES_MAX {
+            let before = self.workflow.status.clone();
+            self.pass();
+            if self.workflow.status.phase.is_completed() {
+                return self.supported();
+            }
+            let pending: Vec<PodKey> = self.in_phase("Pending");
+            for key in &pending {
+                set_phase(self.pods.get_mut(key).unwrap(), "Running");
+            }
+            let ended = if pending.is_empty() { end(self) } else { Vec::new() };
+            for (key, end) in &ended {
+                self.end(key, end);
+            }
+            if before == self.workflow.status && pending.is_empty() && ended.is_empty() {
+                match self.wake_at {
+                    Some(at) if self.now < at => self.now = at,
+                    Some(_) | None => return Err("it never ends".to_owned()),
+                }
+            }
+        }
+        Err(format!("it goes on after {PASSES_MAX} passes"))
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, duration: SignedDuration) {
+        self.now += duration;
+    }
+
+    /// The pods that run and may end.
+    pub fn running(&self) -> Vec<PodKey> {
+        self.in_phase("Running")
+    }
+
+    /// The ID of the node that a pod was made for.
+    pub fn node_of(&self, key: &PodKey) -> String {
+        let annotations = self.pods[key].metadata.annotations.clone().unwrap_or_default();
+        annotations[contract::ANNOTATION_NODE_ID].clone()
+    }
+
+    /// Ends a pod.
+    pub fn end(&mut self, key: &PodKey, end: &End) {
+        let now = self.now;
+        match end {
+            End::Exit(code) => {
+                let pod = self.pods.get_mut(key).unwrap();
+                set_phase(pod, if *code == 0 { "Succeeded" } else { "Failed" });
+                set_exit_code(pod, *code, now);
+            }
+            End::Failed(message) => {
+                let pod = self.pods.get_mut(key).unwrap();
+                set_phase(pod, "Failed");
+                pod.status.get_or_insert_default().message = Some(message.clone());
+            }
+            End::Deleted => {
+                self.pods.remove(key);
+            }
+        }
+    }
+
+    /// Whether the workflow asked only for what is supported.
+    ///
+    /// # Errors
+    /// What is not, as a class of its own.
+    pub fn supported(&self) -> Result<(), String> {
+        let message = self.workflow.status.message.as_deref().unwrap_or_default();
+        match message.strip_suffix(": not supported yet") {
+            Some(path) => {
+                let field = path.rsplit(['.', ' ']).next().unwrap_or(path);
+                let what = if path.contains("{{=") { "expression tags" } else { field };
+                Err(format!("{what}: not supported yet"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn in_phase(&self, phase: &str) -> Vec<PodKey> {
+        let is_in = |pod: &Pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) == Some(phase);
+        self.pods.iter().filter(|(_, pod)| is_in(pod)).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn observe(&self) -> Observed {
+        let home = ClusterName::home();
+        let mut pods = BTreeMap::new();
+        for node in self.workflow.status.nodes.values().filter(|node| !node.phase.is_fulfilled()) {
+            if let Some(key) = nodes::pod_of(&home, &self.workflow, node) {
+                let pod = self.pods.get(&key);
+                let state = pod.map_or(PodState::Gone, |pod| PodState::Present(Arc::new(pod.clone())));
+                pods.insert(key, state);
+            }
+        }
+        let clusters = BTreeMap::from([(home.clone(), ClusterState::Ready)]);
+        Observed { home: Some(home), pods, clusters, ..Observed::default() }
+    }
+}
+
+/// Puts a pod into a phase.
+pub fn set_phase(pod: &mut Pod, phase: &str) {
+    let status: &mut PodStatus = pod.status.get_or_insert_default();
+    status.phase = Some(phase.to_owned());
+}
+
+/// Ends every container of a pod.
+pub fn set_exit_code(pod: &mut Pod, code: i32, now: Timestamp) {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let ended = |name: &str| ContainerStatus {
+        name: name.to_owned(),
+        state: Some(ContainerState {
+            terminated: Some(ContainerStateTerminated {
+                exit_code: code,
+                reason: Some(if code == 0 { "Completed" } else { "Error" }.to_owned()),
+                finished_at: Some(now.into()),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ContainerState::default()
+        }),
+        ..ContainerStatus::default()
+    };
+    let statuses = spec.containers.iter().map(|container| ended(&container.name)).collect();
+    pod.status.get_or_insert_default().container_statuses = Some(statuses);
+}
