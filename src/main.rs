@@ -1,3 +1,10 @@
 //! The program: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = landfall::local::runtime::entry(std::env::args_os()) {
+        return code;
+    }
+    ExitCode::SUCCESS
+}
