@@ -77,10 +77,7 @@ fn refuses_by_the_fields_name() {
         json!({"Host": "http://far.example"}),
         "field `Host`: plain http to another machine would show the credential to anybody on the way",
     );
-    check_refused(
-        json!({"BearerToken": null}),
-        "field `BearerToken`: is missing, and there is no other credential",
-    );
+    check_refused(json!({"BearerToken": null}), "field `BearerToken`: is missing, and there is no other credential");
     check_refused(
         json!({"BearerToken": "planted\nX"}),
         "field `BearerToken`: must not contain line breaks or other control characters",
@@ -93,10 +90,7 @@ fn refuses_by_the_fields_name() {
         json!({"CertData": "LS0tLS1CRUdJTiBYLS0tLS0="}),
         "field `KeyData`: is missing beside the client certificate",
     );
-    check_refused(
-        json!({"Username": "u", "Password": "planted"}),
-        "field `BearerToken`: is given beside `Username`",
-    );
+    check_refused(json!({"Username": "u", "Password": "planted"}), "field `BearerToken`: is given beside `Username`");
     check_refused(json!({"Username": "u"}), "field `Password`: is missing beside `Username`");
     check_refused(json!({"TLSClientConfig": {"CAData": "%%"}}), "field `CAData`: is not base64");
     check_refused(
@@ -131,14 +125,20 @@ fn files_inside_the_folder_are_accepted() {
 }
 
 fn secret(entries: &[(&str, Vec<u8>)]) -> Secret {
-    let data: BTreeMap<_, _> = entries.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.clone()))).collect();
+    let data: BTreeMap<_, _> =
+        entries.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.clone()))).collect();
     Secret { data: Some(data), ..Secret::default() }
 }
 
 #[test]
 fn each_key_is_read_by_itself() {
     let listed = secret::read(
-        &secret(&[("good", with(json!({}))), ("bad", b"{}".to_vec()), ("default", with(json!({}))), ("No_Name", vec![])]),
+        &secret(&[
+            ("good", with(json!({}))),
+            ("bad", b"{}".to_vec()),
+            ("default", with(json!({}))),
+            ("No_Name", vec![]),
+        ]),
         &"default".parse().expect("a name"),
         &allowed(),
     );
@@ -153,7 +153,8 @@ fn server(code: u16) -> kube::Client {
     let body = json!({"major": "1", "minor": "33", "gitVersion": "", "gitCommit": "", "gitTreeState": "", "buildDate": "",
         "goVersion": "", "compiler": "", "platform": ""});
     let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
-        let answer = http::Response::builder().status(code).body(kube::client::Body::from(body.to_string().into_bytes()));
+        let answer =
+            http::Response::builder().status(code).body(kube::client::Body::from(body.to_string().into_bytes()));
         async move { answer }
     });
     kube::Client::new(service, "default")

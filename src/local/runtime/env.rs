@@ -73,7 +73,9 @@ fn from_source(source: &EnvVarSource, facts: &Facts<'_>, objects: &Objects) -> R
     }
     match &source.field_ref {
         Some(it) => field(&it.field_path, facts).map(Some).map_err(Unready::Refused),
-        None => Err(Unready::Refused("only configMapKeyRef, secretKeyRef and fieldRef give environment here".to_owned())),
+        None => {
+            Err(Unready::Refused("only configMapKeyRef, secretKeyRef and fieldRef give environment here".to_owned()))
+        }
     }
 }
 
@@ -166,11 +168,10 @@ mod tests {
                 assert_eq!(all.get(*name).map(String::as_str), Some(*value), "{name}");
             }
         };
-        check(serde_json::json!([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(PATH)$(C)"}]), &[
-            ("A", "1"),
-            ("B", "1/bin$(C)"),
-            ("PATH", "/bin"),
-        ]);
+        check(
+            serde_json::json!([{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(PATH)$(C)"}]),
+            &[("A", "1"), ("B", "1/bin$(C)"), ("PATH", "/bin")],
+        );
         let from = |path: &str| serde_json::json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}]);
         check(from("metadata.name"), &[("A", "p")]);
         check(from("metadata.namespace"), &[("A", "n")]);

@@ -29,10 +29,7 @@ const KNOWN: [(&str, &str); 8] = [
 ];
 
 /// The command and arguments that the container runs, by Kubernetes' rules; an error says what to do about an unknown image.
-pub fn command_line(
-    container: &Container,
-    images: &BTreeMap<String, ImageCommand>,
-) -> Result<Vec<String>, String> {
+pub fn command_line(container: &Container, images: &BTreeMap<String, ImageCommand>) -> Result<Vec<String>, String> {
     let own = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
     let (command, args) = (own(&container.command), own(&container.args));
     if !command.is_empty() {

@@ -10,6 +10,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::local::runtime::{
     process::{Process, isolation},
+    root::PROGRAMS,
     spec::{Isolation, Spec},
 };
 
@@ -98,7 +99,7 @@ impl Machine {
 pub fn environment(hostname: &str) -> BTreeMap<String, String> {
     let machine = |name: &str, otherwise: &str| env::var(name).unwrap_or_else(|_| otherwise.to_owned());
     BTreeMap::from([
-        ("PATH".to_owned(), machine("PATH", PATH_DEFAULT)),
+        ("PATH".to_owned(), format!("{}:{PROGRAMS}", machine("PATH", PATH_DEFAULT))),
         ("HOME".to_owned(), machine("HOME", "/root")),
         ("HOSTNAME".to_owned(), hostname.to_owned()),
     ])

@@ -167,7 +167,8 @@ async fn watch_pods(shared: Arc<Shared>, cancel: CancellationToken) {
     // The first pod shall not wait for the trial.
     let machine = Arc::clone(&shared.machine);
     let trial = tokio::spawn(async move { machine.isolation().await });
-    let mut events = std::pin::pin!(watcher(Api::<Pod>::all(shared.client.clone()), Config::default()).default_backoff());
+    let mut events =
+        std::pin::pin!(watcher(Api::<Pod>::all(shared.client.clone()), Config::default()).default_backoff());
     let mut pods = Pods { views: HashMap::new(), listed: Vec::new(), tasks: JoinSet::new(), shared, cancel };
     loop {
         tokio::select! {

@@ -91,7 +91,13 @@ impl Objects {
         for (key, bytes) in found.binary_data.iter().flatten() {
             values.insert(key.clone(), bytes.0.clone());
         }
-        Ok(Some(Entries { kind: Kind::ConfigMap, title: title(found, "ConfigMap"), name: name.to_owned(), version: found.resource_version(), values }))
+        Ok(Some(Entries {
+            kind: Kind::ConfigMap,
+            title: title(found, "ConfigMap"),
+            name: name.to_owned(),
+            version: found.resource_version(),
+            values,
+        }))
     }
 
     /// Everything in the Secret by key; `None` if it isn't there and needn't be.
@@ -106,7 +112,13 @@ impl Objects {
         for (key, text) in found.string_data.iter().flatten() {
             values.insert(key.clone(), text.clone().into_bytes());
         }
-        Ok(Some(Entries { kind: Kind::Secret, title: title(found, "Secret"), name: name.to_owned(), version: found.resource_version(), values }))
+        Ok(Some(Entries {
+            kind: Kind::Secret,
+            title: title(found, "Secret"),
+            name: name.to_owned(),
+            version: found.resource_version(),
+            values,
+        }))
     }
 
     /// The UID of the claim, which names its folder.

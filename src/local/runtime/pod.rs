@@ -203,7 +203,12 @@ impl Runner {
         let sidecars = |whole: &Whole| !whole.init.iter().any(|it| matches!(it.state, State::Running { .. }));
         if !sidecars(&self.whole) {
             let grace = self.grace();
-            self.order.send_if_modified(|order| *order == Order::Run && { *order = Order::End { grace }; true });
+            self.order.send_if_modified(|order| {
+                *order == Order::Run && {
+                    *order = Order::End { grace };
+                    true
+                }
+            });
             self.attend(sidecars).await;
         }
         self.write().await;

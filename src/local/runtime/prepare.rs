@@ -13,8 +13,7 @@ use crate::local::runtime::{
     Shared,
     container::{Container, Place, Restart},
     env::{self, Facts, expand},
-    images,
-    machine,
+    images, machine,
     objects::{Objects, Unready},
     spec::{Isolation, Mount},
     status::{Progress, State},
@@ -43,8 +42,14 @@ pub async fn prepare(shared: &Shared, pod: &Pod, folder: &Path) -> Result<Ready,
     }
     let facts = Facts { pod, node_name: &shared.node_name };
     let places = volumes::Places { pod: folder, claims: &shared.folder.join("claims") };
-    let surroundings =
-        Surroundings { shared, isolation, folder, objects: &objects, volumes: volumes::make(&facts, &objects, &places)?, facts };
+    let surroundings = Surroundings {
+        shared,
+        isolation,
+        folder,
+        objects: &objects,
+        volumes: volumes::make(&facts, &objects, &places)?,
+        facts,
+    };
     let Some(spec) = &pod.spec else { return Err(Unready::Refused("the pod has no spec".to_owned())) };
     let policy = match spec.restart_policy.as_deref() {
         None | Some("Always") => Restart::Always,
@@ -103,8 +108,7 @@ impl Surroundings<'_> {
         let line = images::command_line(container, &self.shared.images.borrow()).map_err(Unready::Refused)?;
         let wanted = pod.spec.as_ref().and_then(|spec| spec.hostname.clone()).unwrap_or_else(|| pod.name_any());
         let hostname: String = wanted.chars().take(HOSTNAME_CHARS_MAX).collect();
-        let variables =
-            env::environment(container, &self.facts, self.objects, &machine::environment(&hostname))?;
+        let variables = env::environment(container, &self.facts, self.objects, &machine::environment(&hostname))?;
         let own = self.folder.join("containers").join(&container.name);
         let root = own.join("root");
         let log = own.join("termination-log");
@@ -143,7 +147,9 @@ impl Surroundings<'_> {
         let group = own.and_then(|it| it.run_as_group).or(of_pod.and_then(|it| it.run_as_group));
         let number = |id: Option<i64>| {
             let checked = id.map(u32::try_from).transpose();
-            checked.map_err(|_| Unready::Refused(format!("container {}: user or group {id:?} is out of range", container.name)))
+            checked.map_err(|_| {
+                Unready::Refused(format!("container {}: user or group {id:?} is out of range", container.name))
+            })
         };
         // As with an image that names no group: a user alone has group 0.
         Ok((number(user)?, number(group.or(user.map(|_| 0)))?))

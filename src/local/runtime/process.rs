@@ -14,8 +14,7 @@ use tokio::{
     net::{
         UnixStream,
         unix::{
-            pipe,
-            {OwnedReadHalf, OwnedWriteHalf},
+            pipe, {OwnedReadHalf, OwnedWriteHalf},
         },
     },
     process::{Child, Command},

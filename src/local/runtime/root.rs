@@ -18,6 +18,8 @@ use crate::local::runtime::spec::{Isolation, Mount, Spec};
 
 /// Where the machine's own file system stands while the container's is built.
 const MACHINE: &str = "/.machine";
+/// Where built-in programs are found by name. It is last in the PATH: a machine that has its own uses that.
+pub const PROGRAMS: &str = "/.landfall/bin";
 /// Devices that a container gets.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const NOTHING: Option<&str> = None;
@@ -32,7 +34,12 @@ pub fn enter(spec: &Spec) -> anyhow::Result<()> {
         .context("can't mount a file system in memory")?;
     let merged = spec.folder.join("root");
     fs::create_dir(&merged).context("can't make a folder for the root file system")?;
-    overlay(Path::new("/"), &merged, &spec.folder.join("layer"), spec.isolation)?;
+    match spec.isolation {
+        Isolation::Root | Isolation::Plain => {
+            overlay(Path::new("/"), &merged, &spec.folder.join("layer"), spec.isolation)?;
+        }
+        Isolation::User => folders(&merged, &spec.folder)?,
+    }
     let machine = merged.join(&MACHINE[1..]);
     fs::create_dir(&machine).context("can't make a folder for the machine's file system")?;
     pivot_root(&merged, &machine).context("can't change the root file system")?;
@@ -49,6 +56,8 @@ pub fn enter(spec: &Spec) -> anyhow::Result<()> {
     }
     processes()?;
     devices()?;
+    // What the machine keeps in /tmp is nobody's business, and a name taken there would be in the way.
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=1777")).context("can't mount /tmp")?;
     hardware();
     applets(spec)?;
     names(spec);
@@ -61,13 +70,40 @@ pub fn enter(spec: &Spec) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The root file system for a user namespace. There the kernel lays nothing over a folder on which something is mounted, as it
+/// is with `/` always: so each folder in it gets its own layer, and those with mounts in them are shown read-only.
+fn folders(merged: &Path, layers: &Path) -> anyhow::Result<()> {
+    // pivot_root wants a mount point.
+    mount(Some(merged), merged, NOTHING, MsFlags::MS_BIND, NOTHING).context("can't make the root a mount point")?;
+    for entry in fs::read_dir("/").context("can't read the root folder")?.flatten() {
+        let (source, name) = (entry.path(), entry.file_name());
+        let target = merged.join(&name);
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_symlink() {
+            let link = fs::read_link(&source).with_context(|| format!("can't read the link {}", source.display()))?;
+            symlink(link, &target).with_context(|| format!("can't link {}", target.display()))?;
+        } else if kind.is_dir() {
+            fs::create_dir(&target).with_context(|| format!("can't make {}", target.display()))?;
+            let own = ["dev", "proc", "sys", "tmp"].iter().any(|own| name == *own);
+            let layer = layers.join("layers").join(&name);
+            if !own && overlay(&source, &target, &layer, Isolation::User).is_err() {
+                let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+                if mount(Some(&source), &target, NOTHING, flags, NOTHING).is_ok() {
+                    // What can't be made read-only isn't writable for this user either, or is the user's own.
+                    let _ = read_only(&target);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Shows `lower` at `target`; writes go to `layer`.
 fn overlay(lower: &Path, target: &Path, layer: &Path, isolation: Isolation) -> anyhow::Result<()> {
     let (upper, work) = (layer.join("upper"), layer.join("work"));
     fs::create_dir_all(&upper).context("can't make a folder for the upper layer")?;
     fs::create_dir_all(&work).context("can't make a folder for the overlay's work")?;
-    let mut options =
-        format!("lowerdir={},upperdir={},workdir={}", escaped(lower), escaped(&upper), escaped(&work));
+    let mut options = format!("lowerdir={},upperdir={},workdir={}", escaped(lower), escaped(&upper), escaped(&work));
     if isolation == Isolation::User {
         // The attributes that an overlay uses by itself are root's alone.
         options.push_str(",userxattr");
@@ -110,8 +146,7 @@ fn hardware() {
 
 /// A small /dev of the container's own: the machine's would let containers meet in it.
 fn devices() -> anyhow::Result<()> {
-    mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755"))
-        .context("can't mount /dev")?;
+    mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=0755")).context("can't mount /dev")?;
     for name in DEVICES {
         let device = Path::new("/dev").join(name);
         if !on_machine(&device).exists() {
@@ -121,9 +156,12 @@ fn devices() -> anyhow::Result<()> {
         mount(Some(&on_machine(&device)), &device, NOTHING, MsFlags::MS_BIND, NOTHING)
             .with_context(|| format!("can't mount {}", device.display()))?;
     }
-    for (name, target) in
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
-    {
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         symlink(target, Path::new("/dev").join(name)).with_context(|| format!("can't link /dev/{name}"))?;
     }
     let shared_memory = Path::new("/dev/shm");
@@ -143,16 +181,10 @@ fn applets(spec: &Spec) -> anyhow::Result<()> {
     let argosay = Path::new("/argosay");
     let program = Mount { source: spec.program.clone(), target: argosay.to_owned(), read_only: true };
     bind(&program).context("can't mount /argosay")?;
-    let folder = Path::new("/usr/local/bin");
-    fs::create_dir_all(folder).context("can't make /usr/local/bin")?;
+    let folder = Path::new(PROGRAMS);
+    fs::create_dir_all(folder).with_context(|| format!("can't make {PROGRAMS}"))?;
     for name in ["argosay", "cowsay"] {
-        // A machine that has one keeps its own.
-        if !Path::new("/usr/games").join(name).exists() && !Path::new("/usr/bin").join(name).exists() {
-            let link = folder.join(name);
-            if link.symlink_metadata().is_err() {
-                symlink(argosay, &link).with_context(|| format!("can't link {}", link.display()))?;
-            }
-        }
+        symlink(argosay, folder.join(name)).with_context(|| format!("can't link {PROGRAMS}/{name}"))?;
     }
     Ok(())
 }

@@ -9,12 +9,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::{
         fd::AsFd,
-        unix::{
-            ffi::OsStrExt,
-            fs::PermissionsExt,
-            net::UnixStream,
-            process::CommandExt,
-        },
+        unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixStream, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},

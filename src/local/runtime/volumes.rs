@@ -38,11 +38,7 @@ pub struct Made {
 }
 
 /// Makes all volumes of the pod.
-pub fn make(
-    facts: &Facts<'_>,
-    objects: &Objects,
-    places: &Places<'_>,
-) -> Result<BTreeMap<String, Made>, Unready> {
+pub fn make(facts: &Facts<'_>, objects: &Objects, places: &Places<'_>) -> Result<BTreeMap<String, Made>, Unready> {
     let mut all = BTreeMap::new();
     for volume in facts.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         all.insert(volume.name.clone(), make_one(volume, facts, objects, places)?);
@@ -50,12 +46,7 @@ pub fn make(
     Ok(all)
 }
 
-fn make_one(
-    volume: &Volume,
-    facts: &Facts<'_>,
-    objects: &Objects,
-    places: &Places<'_>,
-) -> Result<Made, Unready> {
+fn make_one(volume: &Volume, facts: &Facts<'_>, objects: &Objects, places: &Places<'_>) -> Result<Made, Unready> {
     let name = &volume.name;
     let broken = |error: io::Error| Unready::Refused(format!("volume {name}: {error}"));
     let folder = places.pod.join("volumes").join(name);
@@ -178,11 +169,7 @@ fn chosen(
     Ok(files)
 }
 
-fn described(
-    items: Option<&[DownwardAPIVolumeFile]>,
-    mode: i32,
-    facts: &Facts<'_>,
-) -> Result<Vec<File>, Unready> {
+fn described(items: Option<&[DownwardAPIVolumeFile]>, mode: i32, facts: &Facts<'_>) -> Result<Vec<File>, Unready> {
     let mut files = Vec::new();
     for item in items.unwrap_or_default() {
         let reference = item.field_ref.as_ref();
