@@ -6,6 +6,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
+    thread,
 };
 
 use landfall::api::manifest;
@@ -20,40 +22,72 @@ const TIMEOUT: &str = "90s";
 const SHORT: [(&str, &str); 4] =
     [("ConfigMap", "cm"), ("Secret", "secret"), ("WorkflowTemplate", "wft"), ("ClusterWorkflowTemplate", "cwft")];
 
+/// How many examples run at once.
+const JOBS: usize = 2;
+
+/// One example that is run.
+struct Example {
+    file: String,
+    expected: String,
+    /// Files with objects that it needs.
+    with: Vec<PathBuf>,
+}
+
 #[test]
 fn examples_end_as_with_argo() {
     let Some(folder) = folder("examples") else { return };
-    let providers = providers(&folder.join("examples"));
     let listed = known::listed("examples");
-    let table = fs::read_to_string(folder.join("examples.tsv")).unwrap();
-    let mut lines = table.lines();
-    let head: Vec<&str> = lines.next().unwrap().split('\t').collect();
     let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
-    for line in lines {
-        let row: BTreeMap<&str, &str> = head.iter().copied().zip(line.split('\t')).collect();
-        let expected = row["expected-phase"];
-        let is_run = ["Succeeded", "Failed", "Error"].contains(&expected);
-        if row["kind"] != "Workflow" || row["runnable-with"] != "processes" || !is_run {
-            continue;
+    let mut queue = Vec::new();
+    for example in examples(&folder) {
+        match listed.get(&example.file) {
+            Some(reason) if !known::is_rewritten() => {
+                outcomes.insert(example.file, Err(reason.clone()));
+            }
+            Some(_) | None => queue.push(example),
         }
-        let file = row["file"];
-        let outcome = match listed.get(file) {
-            Some(reason) if !known::is_rewritten() => Err(reason.clone()),
-            Some(_) | None => run(&folder, file, row.get("requires").unwrap_or(&""), &providers, expected),
-        };
-        outcomes.insert(file.to_owned(), outcome);
     }
+    let queue = Mutex::new(queue);
+    let finished = Mutex::new(&mut outcomes);
+    thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| {
+                loop {
+                    let Some(example) = queue.lock().unwrap().pop() else { return };
+                    let outcome = run(&folder, &example);
+                    finished.lock().unwrap().insert(example.file, outcome);
+                }
+            });
+        }
+    });
     known::report("examples", &outcomes);
 }
 
-fn run(folder: &Path, file: &str, requires: &str, providers: &BTreeMap<String, PathBuf>, expected: &str) -> Outcome {
+/// The examples that need nothing but processes and end, as `examples.tsv` has them.
+fn examples(folder: &Path) -> Vec<Example> {
+    let providers = providers(&folder.join("examples"));
+    let table = fs::read_to_string(folder.join("examples.tsv")).unwrap();
+    let mut lines = table.lines();
+    let head: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    let mut examples = Vec::new();
+    for line in lines {
+        let row: BTreeMap<&str, &str> = head.iter().copied().zip(line.split('\t')).collect();
+        let expected = row["expected-phase"];
+        let ends = ["Succeeded", "Failed", "Error"].contains(&expected);
+        if row["kind"] == "Workflow" && row["runnable-with"] == "processes" && ends {
+            let required = row.get("requires").unwrap_or(&"").split(',').map(str::trim);
+            let with = required.filter_map(|it| providers.get(it).cloned()).collect();
+            examples.push(Example { file: row["file"].to_owned(), expected: expected.to_owned(), with });
+        }
+    }
+    examples
+}
+
+fn run(folder: &Path, example: &Example) -> Outcome {
     let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-    command.args(["local", "run"]).arg(folder.join(file)).args(["-o", "json", "--timeout", TIMEOUT]);
-    for required in requires.split(',').map(str::trim).filter(|it| !it.is_empty()) {
-        match providers.get(required) {
-            Some(provider) => command.arg("--with").arg(provider),
-            None => return Err(format!("nothing provides {required}")),
-        };
+    command.args(["local", "run"]).arg(folder.join(&example.file)).args(["-o", "json", "--timeout", TIMEOUT]);
+    for provider in &example.with {
+        command.arg("--with").arg(provider);
     }
     let output = command.output().map_err(|error| error.to_string())?;
     let Ok(workflow) = serde_json::from_slice::<Value>(&output.stdout) else {
@@ -66,10 +100,10 @@ fn run(folder: &Path, file: &str, requires: &str, providers: &BTreeMap<String, P
         let field = path.rsplit(['.', ' ']).next().unwrap_or(path);
         return Err(format!("{field}: not supported yet"));
     }
-    if status["phase"] == expected {
+    if status["phase"] == example.expected.as_str() {
         return Ok(());
     }
-    Err(format!("phase is {} ({message}) instead of {expected}", status["phase"]))
+    Err(format!("phase is {} ({message}) instead of {}", status["phase"], example.expected))
 }
 
 /// Which file provides an object: `cm/NAME` and so on.
