@@ -92,18 +92,7 @@ fn carry_out(pass: &mut Pass<'_>, call: &Call) -> Result<String, Fault> {
     if DEPTH_MAX < call.depth {
         return Err(Fault(DEPTH_MESSAGE.to_owned()));
     }
-    let Some(template) = pass.template(&call.template_name) else {
-        return Err(Fault(format!("template name '{}' undefined", call.template_name)));
-    };
-    let mut locals = call.locals.clone();
-    locals.insert("node.name".to_owned(), call.node_name.clone());
-    if template.template_type() == Some(TemplateType::Container) {
-        // `clusterName` may hold variables, so the pod's name is only known once they are replaced; it can't be in them.
-        let bare = inputs::process(template, &call.arguments, &pass.globals, &locals).map_err(Fault)?;
-        let pod_name = pod_node::pod_name(pass, call, &bare).map_err(Fault)?;
-        locals.insert("pod.name".to_owned(), pod_name);
-    }
-    let template = inputs::process(template, &call.arguments, &pass.globals, &locals).map_err(Fault)?;
+    let template = prepare(pass, call).map_err(Fault)?;
     match template.template_type() {
         Some(TemplateType::Container) => pod_node::execute(pass, call, &template),
         Some(TemplateType::Steps) => {
@@ -127,6 +116,22 @@ fn carry_out(pass: &mut Pass<'_>, call: &Call) -> Result<String, Fault> {
         ) => Err(Fault(format!("template '{}': {other} is not supported yet", template.name))),
         None => Err(Fault(format!("template '{}' has no type", template.name))),
     }
+}
+
+/// The template of a call with everything put in. Boxed, and apart from [`carry_out`], because that one recurses and a
+/// template is kilobytes.
+fn prepare(pass: &Pass<'_>, call: &Call) -> Result<Box<Template>, String> {
+    let Some(template) = pass.template(&call.template_name) else {
+        return Err(format!("template name '{}' undefined", call.template_name));
+    };
+    let mut locals = call.locals.clone();
+    locals.insert("node.name".to_owned(), call.node_name.clone());
+    if template.template_type() == Some(TemplateType::Container) {
+        // The target decides the pod's name and may itself hold variables, so they are put in once without that name.
+        let bare = inputs::process(template, &call.arguments, &pass.globals, &locals)?;
+        locals.insert("pod.name".to_owned(), pod_node::pod_name(pass, call, &bare)?);
+    }
+    inputs::process(template, &call.arguments, &pass.globals, &locals).map(Box::new)
 }
 
 /// The node of a template that makes calls itself: Running from its first pass on.

@@ -4,6 +4,7 @@
 mod apiserver;
 #[cfg(test)]
 mod conformance;
+mod engine;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]
