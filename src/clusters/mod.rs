@@ -24,7 +24,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Secret;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -41,6 +41,10 @@ use crate::{
 /// How long a call may take where the config doesn't say. Longer than an API server's slow moment, far shorter than a
 /// worker may hang.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Calls under way in one cluster. A frozen one then holds at most this many of the controller's passes, until its
+/// breaker opens; a healthy one is kept busy by far fewer.
+const CALLS_AT_ONCE: usize = 64;
 
 /// All clusters by name, home among them. Clones share.
 #[derive(Clone)]
@@ -69,6 +73,7 @@ pub struct Cluster {
     client: kube::Client,
     call_timeout: Duration,
     budget: Budget,
+    at_once: Semaphore,
     state: watch::Sender<State>,
     version: watch::Sender<u64>,
     cancelled: CancellationToken,
@@ -86,6 +91,7 @@ impl Clusters {
             client,
             call_timeout: CALL_TIMEOUT,
             budget: Budget::new(Rate::Unlimited),
+            at_once: Semaphore::new(CALLS_AT_ONCE),
             state: watch::Sender::new(State::Ready),
             version: version.clone(),
             cancelled: cancelled.child_token(),
@@ -219,6 +225,7 @@ impl Clusters {
             client,
             call_timeout,
             budget: Budget::new(rate),
+            at_once: Semaphore::new(CALLS_AT_ONCE),
             state: watch::Sender::new(state),
             version: self.0.version.clone(),
             cancelled: self.0.cancelled.child_token(),
@@ -276,6 +283,12 @@ impl Cluster {
         self.state.borrow().clone()
     }
 
+    /// Returns once calls make sense; at once if they do now.
+    pub async fn ready(&self) {
+        // It fails only if the sender is gone, and this object holds it.
+        drop(self.state.subscribe().wait_for(|state| *state == State::Ready).await);
+    }
+
     /// Ends when this connection is removed or replaced.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
@@ -284,6 +297,7 @@ impl Cluster {
     /// Makes one call, within this cluster's time and budget. Fails at once while the cluster is unavailable; makes it
     /// unavailable when there is no answer.
     pub async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        let _permit = self.at_once.acquire().await;
         if let State::Unavailable(reason) = self.state() {
             return Err(CallError::Unreachable(reason));
         }

@@ -1,1 +1,191 @@
 //! The loop: watch, queue, gather, decide, authorize, write status, apply.
+//!
+//! [`run`] is the entry point. One pass is on one page, in `reconcile.rs`. Nothing here decides what a workflow does next:
+//! that is the engine's; whether a pod may go somewhere is policy's.
+
+pub mod workflows;
+pub mod index;
+pub mod queue;
+pub mod watch;
+pub mod feeds;
+pub mod config;
+pub mod gather;
+pub mod authorize;
+pub mod status;
+pub mod apply;
+pub mod events;
+pub mod deletion;
+pub mod reconcile;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::bail;
+use jiff::Timestamp;
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::ids::{ClusterName, Namespace},
+    clusters::{Clusters, health::State},
+    controller::{
+        apply::Refusals,
+        events::Events,
+        feeds::{Waiting, Watched},
+        index::Index,
+        queue::{Next, Queue},
+        workflows::{Stored, Uid, Workflows},
+    },
+    policy::Policies,
+};
+
+/// Passes under way at once. They mostly wait for answers, so there may be many; each cluster bounds its own calls.
+const PASSES_AT_ONCE: usize = 256;
+/// How long the start waits for the pods of other clusters to be known. Their workflows are then a little quicker; a dead
+/// cluster must not hold up the rest.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+/// How long passes that are under way may take to end after the controller was told to.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the controller works with.
+pub struct Options {
+    /// All clusters; home is where the workflows are.
+    pub clusters: Clusters,
+    /// The policy, started with what [`config::load`] gave: a policy that starts with less denies for good.
+    pub policies: Policies,
+    /// The controller's own namespace, with its Secret and ConfigMap.
+    pub namespace: Namespace,
+    /// In namespace mode, the one namespace that is managed. Policy must be told the same.
+    pub managed: Option<Namespace>,
+    /// Which workflows are ours: see [`config::Settings::instance_id`].
+    pub instance_id: Option<String>,
+}
+
+/// What all passes share.
+pub struct Controller {
+    /// The clusters.
+    pub clusters: Clusters,
+    /// The policy.
+    pub policies: Policies,
+    /// The workflows.
+    pub workflows: Workflows,
+    /// Their pods.
+    pub pods: Index,
+    /// Whose turn it is.
+    pub queue: Queue,
+    /// How far the watches are.
+    pub watched: Watched,
+    /// Who waits for which cluster.
+    pub waiting: Waiting,
+    /// Pods that targets refused.
+    pub refusals: Refusals,
+    /// Where Events are handed in.
+    pub events: Events,
+}
+
+/// Runs until cancelled. Then passes under way are ended, and nothing is left running.
+///
+/// # Errors
+/// If a part of the controller broke down, which is a mistake in it: start again.
+pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Result<()> {
+    let (events, notes) = Events::new();
+    let controller = Arc::new(Controller {
+        clusters: options.clusters,
+        policies: options.policies,
+        workflows: Workflows::default(),
+        pods: Index::default(),
+        queue: Queue::default(),
+        watched: Watched::default(),
+        waiting: Waiting::default(),
+        refusals: Refusals::default(),
+        events,
+    });
+    let mut parts = JoinSet::new();
+    parts.spawn(events::post(controller.clusters.home().clone(), notes, Timestamp::now));
+    parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));
+    parts.spawn(feeds::clusters(controller.clone(), options.namespace));
+    parts.spawn(feeds::pods(controller.clone(), options.managed.clone()));
+    parts.spawn(feeds::workflows(controller.clone(), options.managed, options.instance_id));
+    tokio::select! {
+        () = cancelled.cancelled() => Ok(()),
+        () = work(&controller, &cancelled) => Ok(()),
+        Some(ended) = parts.join_next() => match ended {
+            Ok(()) => bail!("a watch of the controller ended"),
+            Err(error) => Err(anyhow::Error::new(error).context("a part of the controller broke down")),
+        },
+    }
+}
+
+/// Makes passes, once enough is known, until cancelled; then lets those under way end.
+async fn work(controller: &Arc<Controller>, cancelled: &CancellationToken) {
+    know_enough(controller).await;
+    tracing::info!(home = %controller.home(), "controller is running");
+    let mut passes = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = cancelled.cancelled() => break,
+            Some(_) = passes.join_next() => {}
+            uid = controller.queue.next(), if passes.len() < PASSES_AT_ONCE => {
+                let turn = Turn { controller: controller.clone(), uid, next: Next::Retry };
+                passes.spawn(turn.make());
+            }
+        }
+    }
+    let ended = timeout(END_PATIENCE, async { while passes.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!(passes = passes.len(), "passes are cut off");
+    }
+}
+
+/// Home must be known in full: what is missing there would be taken for gone. Other clusters only get a little time.
+async fn know_enough(controller: &Controller) {
+    let home = controller.home().clone();
+    controller.watched.until(|progress| progress.workflows && progress.pods.get(&home) == Some(&None)).await;
+    let states = controller.clusters.states();
+    let others = controller.watched.until(|progress| {
+        let ready = states.iter().filter(|(_, state)| **state == State::Ready);
+        ready.into_iter().all(|(name, _)| progress.pods.contains_key(name))
+    });
+    if timeout(START_PATIENCE, others).await.is_err() {
+        tracing::warn!("not all clusters have told their pods yet");
+    }
+}
+
+/// One pass, from the queue and back to it, also if it breaks down.
+struct Turn {
+    controller: Arc<Controller>,
+    uid: Uid,
+    next: Next,
+}
+
+impl Turn {
+    async fn make(mut self) {
+        self.next = reconcile::pass(&self.controller, &self.uid, Timestamp::now()).await;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.controller.queue.done(&self.uid, self.next);
+    }
+}
+
+impl Controller {
+    /// The home cluster's name.
+    pub fn home(&self) -> &ClusterName {
+        self.clusters.home().name()
+    }
+
+    /// A workflow as logs name it.
+    pub fn name_of(&self, stored: &Stored) -> String {
+        let metadata = &stored.workflow.metadata;
+        let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+        format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
+    }
+
+    /// Drops what is remembered of a workflow that is no more, or has ended.
+    pub fn forget(&self, uid: &Uid) {
+        self.queue.forget(uid);
+        self.waiting.forget(uid);
+        self.refusals.forget(uid);
+    }
+}

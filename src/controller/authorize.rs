@@ -1,0 +1,91 @@
+//! Policy between deciding and applying: every pod that a plan wants is shown to it, as it will be created.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
+
+use crate::{
+    api::{
+        ids::{ClusterName, Namespace},
+        workflow::Workflow,
+    },
+    engine::{
+        observed::Denial,
+        plan::{Action, CreatePod},
+    },
+    policy::{
+        Policies,
+        decision::{Decision, Verdict},
+        request::{Creates, PodJson, Request, Workflow as Asker},
+    },
+};
+
+/// Decisions asked for at once by one pass. Policy bounds them over all passes by itself.
+const ASKED_AT_ONCE: usize = 8;
+
+/// Actions that policy allows. Only [`authorize`] makes them, and nothing else can be applied.
+#[derive(Debug)]
+pub struct Authorized(Vec<Action>);
+
+impl Authorized {
+    /// The actions, in their order.
+    pub fn into_actions(self) -> Vec<Action> {
+        self.0
+    }
+}
+
+/// Asks policy for each pod to be created. Denials come back by node ID; then nothing may be applied, because the engine
+/// has to decide again in view of them.
+///
+/// # Errors
+/// If a pod can't be put into a question, which no plan of the engine leads to.
+pub async fn authorize(
+    policies: &Policies,
+    home: &ClusterName,
+    workflow: &Workflow,
+    actions: &[Action],
+) -> anyhow::Result<Result<Authorized, BTreeMap<String, Denial>>> {
+    let mut questions = Vec::new();
+    for action in actions {
+        match action {
+            Action::CreatePod(create) => questions.push((create.node_id.clone(), question(home, workflow, create)?)),
+            // Deleting our own pod, by its UID, takes nothing from anybody.
+            Action::DeletePod { .. } => {}
+        }
+    }
+    let answers: Vec<Option<(String, Denial)>> = stream::iter(questions)
+        .map(|(node_id, request)| async move { Some((node_id, denial(policies.decide(&request).await)?)) })
+        .buffered(ASKED_AT_ONCE)
+        .collect()
+        .await;
+    let denials: BTreeMap<String, Denial> = answers.into_iter().flatten().collect();
+    Ok(if denials.is_empty() { Ok(Authorized(actions.to_vec())) } else { Err(denials) })
+}
+
+fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> anyhow::Result<Request> {
+    let metadata = &workflow.metadata;
+    Ok(Request {
+        home: home.clone(),
+        workflow: Asker {
+            namespace: Namespace::try_from(metadata.namespace.clone().unwrap_or_default())?,
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone().unwrap_or_default(),
+        },
+        template: create.template.clone(),
+        target: create.target.clone(),
+        service_account: create.service_account().to_owned(),
+        creates: Creates::Pod,
+        // Always given: whether a module wants it may change between the question and the answer.
+        pod: Some(PodJson::from(serde_json::to_string(&create.pod)?)),
+        attributes: Vec::new(),
+    })
+}
+
+fn denial(decision: Decision) -> Option<Denial> {
+    match decision.verdict {
+        Verdict::Allow => None,
+        Verdict::Deny { reason, code } => {
+            Some(Denial { module: decision.module, generation: decision.generation, code, reason })
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The ConfigMap `workflow-controller-configmap`: what of it is ours to read. Keys of Argo's that we don't act on are
+//! accepted, so that a cluster's ConfigMap serves both controllers; keys that nobody knows are named in a warning.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use kube::Api;
+
+use crate::{
+    api::{
+        contract::CONFIG_MAP,
+        ids::{ClusterName, Namespace},
+    },
+    controller::{Controller, events::Note},
+    policy::config::{Config, KEY_NAMESPACE_ROLES, KEY_POLICIES, Warning},
+};
+
+/// Names the home cluster.
+const KEY_CLUSTER: &str = "cluster";
+/// Says which workflows are ours, as Argo's.
+const KEY_INSTANCE_ID: &str = "instanceID";
+
+/// Keys that others read: Argo's, and `images`, which the runtime of local clusters reads.
+const KEYS_OF_OTHERS: &[&str] = &[
+    "artifactDrivers",
+    "artifactRepository",
+    "columns",
+    "config",
+    "containerRuntimeExecutor",
+    "cronSyncPeriod",
+    "executor",
+    "failedPodRestart",
+    "featureFlags",
+    "images",
+    "initialDelay",
+    "kubeConfig",
+    "links",
+    "mainContainer",
+    "metricsConfig",
+    "namespaceParallelism",
+    "navColor",
+    "nodeEvents",
+    "parallelism",
+    "persistence",
+    "podGCDeleteDelayDuration",
+    "podGCGracePeriodSeconds",
+    "podSpecLogStrategy",
+    "resourceRateLimit",
+    "retentionPolicy",
+    "semaphoreLimitCacheSeconds",
+    "sso",
+    "synchronization",
+    "telemetryConfig",
+    "tracingConfig",
+    "workflowDefaults",
+    "workflowEvents",
+    "workflowRequirements",
+    "workflowRestrictions",
+];
+
+/// What the ConfigMap says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The home cluster's name. Read at the start only.
+    pub home: ClusterName,
+    /// Which workflows are ours: those that bear this ID, or with none, those that bear none. Read at the start only.
+    pub instance_id: Option<String>,
+    /// What it says of policy.
+    pub policy: Config,
+    /// What is probably not meant as it is written.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the texts of the ConfigMap.
+///
+/// # Errors
+/// If any key of ours is wrong: the message names them all.
+pub fn parse(data: &BTreeMap<String, String>) -> anyhow::Result<Settings> {
+    let text = |key: &str| data.get(key).map(String::as_str);
+    let named = |key: &str| text(key).map(str::trim).filter(|name| !name.is_empty());
+    let home = named(KEY_CLUSTER).map_or_else(|| Ok(ClusterName::home()), str::parse);
+    let home = home.map_err(|error| anyhow!("{KEY_CLUSTER}: {error}"))?;
+    let (policy, warnings) = Config::parse(text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES))?;
+    Ok(Settings { home, instance_id: named(KEY_INSTANCE_ID).map(str::to_owned), policy, warnings })
+}
+
+/// Reads the ConfigMap of the controller's namespace as it is now; without one, everything has its default. To be called
+/// before [`crate::controller::run`], so that policy starts with what is configured and never with less or more.
+///
+/// # Errors
+/// If the home cluster can't be asked, or something in it is wrong.
+pub async fn load(client: kube::Client, namespace: &Namespace) -> anyhow::Result<Settings> {
+    let api: Api<ConfigMap> = Api::namespaced(client, namespace.as_str());
+    let found =
+        api.get_opt(CONFIG_MAP).await.with_context(|| format!("reading config map {namespace}/{CONFIG_MAP}"))?;
+    let data = found.and_then(|config_map| config_map.data).unwrap_or_default();
+    parse(&data).with_context(|| format!("config map {namespace}/{CONFIG_MAP}"))
+}
+
+/// The configuration in force, and what becomes of a new one.
+#[derive(Default)]
+pub struct Reader {
+    last: Option<BTreeMap<String, String>>,
+}
+
+impl Reader {
+    /// Takes over what the ConfigMap says now. If anything in it is wrong, the last good configuration stays in force, and a
+    /// log line and an Event say so.
+    pub fn take(&mut self, controller: &Controller, namespace: &Namespace, config_map: Option<ConfigMap>) {
+        let metadata = config_map.as_ref().map(|config_map| config_map.metadata.clone()).unwrap_or_default();
+        let data = config_map.and_then(|config_map| config_map.data).unwrap_or_default();
+        if self.last.as_ref() == Some(&data) {
+            return;
+        }
+        report_keys(&data);
+        let text = |key: &str| data.get(key).map(String::as_str);
+        let parsed = parse(&data);
+        // Policy is told in either case, because its state says why the newest configuration is not in force.
+        let told = controller.policies.configure_text(text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES));
+        match parsed {
+            Ok(settings) => {
+                for warning in told.iter().flatten() {
+                    tracing::warn!(key = CONFIG_MAP, "{warning}");
+                }
+                if settings.home != *controller.home() {
+                    tracing::warn!(key = KEY_CLUSTER, "takes effect at the next start");
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "configuration is refused, the last good one stays in force"
+                );
+                let about = ObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("ConfigMap".to_owned()),
+                    namespace: Some(namespace.to_string()),
+                    name: Some(CONFIG_MAP.to_owned()),
+                    uid: metadata.uid,
+                    resource_version: metadata.resource_version,
+                    field_path: None,
+                };
+                let message = format!("the last good configuration stays in force: {error:#}");
+                controller.events.say(Note { about, is_warning: true, reason: "ConfigurationRefused", message });
+            }
+        }
+        self.last = Some(data);
+    }
+}
+
+fn report_keys(data: &BTreeMap<String, String>) {
+    let ours = [KEY_CLUSTER, KEY_INSTANCE_ID, KEY_NAMESPACE_ROLES, KEY_POLICIES];
+    let others = data.keys().map(String::as_str).filter(|key| !ours.contains(key));
+    let (known, unknown): (Vec<&str>, Vec<&str>) = others.partition(|key| KEYS_OF_OTHERS.contains(key));
+    if !known.is_empty() {
+        tracing::info!(keys = known.join(", "), "keys of the config map that are not acted on");
+    }
+    for key in unknown {
+        tracing::warn!(key, "unknown key in the config map");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn reads_our_keys_and_leaves_others() {
+        let check = |text: &str, expected: Result<(&str, Option<&str>), &str>| {
+            let data = serde_json::from_str(text).expect("a map of texts");
+            let parsed = parse(&data).map(|settings| (settings.home.to_string(), settings.instance_id));
+            let parsed = parsed.map_err(|error| format!("{error:#}"));
+            let expected = expected.map(|(home, id)| (home.to_owned(), id.map(str::to_owned)));
+            match (parsed, expected) {
+                (Err(found), Err(start)) => assert!(found.starts_with(start), "{found}"),
+                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned), "{text}"),
+            }
+        };
+        check("{}", Ok(("default", None)));
+        check(r#"{"cluster": "east\n", "instanceID": "a", "parallelism": "3"}"#, Ok(("east", Some("a"))));
+        check(r#"{"cluster": "East"}"#, Err("cluster: cluster name \"East\" is not a DNS label"));
+        check(r#"{"namespaceRoles": "- namespaces: x"}"#, Err("namespaceRoles line 1"));
+    }
+}

@@ -1,0 +1,260 @@
+//! What is watched, and what each change does: it goes into the workflows or the index, and wakes whom it concerns.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::{Api, api::DynamicObject};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+use crate::{
+    api::{
+        contract::{CLUSTERS_SECRET, CONFIG_MAP, LABEL_HOME_CLUSTER, LABEL_WORKFLOW_UID},
+        ids::{ClusterName, Namespace},
+    },
+    clusters::Cluster,
+    controller::{
+        Controller,
+        config::Reader,
+        gather, index, status,
+        watch::{Change, Source, follow},
+        workflows::{self, Kind, Uid},
+    },
+    engine::observed::ClusterState,
+};
+
+/// Label by which several controllers share the workflows of one cluster, as Argo's.
+const LABEL_INSTANCE_ID: &str = "workflows.argoproj.io/controller-instanceid";
+
+/// How far the watches are.
+#[derive(Default)]
+pub struct Watched(watch::Sender<Progress>);
+
+/// How far the watches are, at one time.
+#[derive(Default)]
+pub struct Progress {
+    /// Whether all workflows are known.
+    pub workflows: bool,
+    /// By cluster, why its pods are not known; `None`: they are.
+    pub pods: HashMap<ClusterName, Option<String>>,
+}
+
+impl Watched {
+    /// Why the pods of a cluster can't be followed.
+    pub fn problem(&self, cluster: &ClusterName) -> Option<String> {
+        match self.0.borrow().pods.get(cluster) {
+            Some(problem) => problem.clone(),
+            None => Some("its pods are not listed yet".to_owned()),
+        }
+    }
+
+    /// Returns once this holds.
+    pub async fn until(&self, holds: impl FnMut(&Progress) -> bool) {
+        // It fails only if the sender is gone, and this object holds it.
+        drop(self.0.subscribe().wait_for(holds).await);
+    }
+
+    fn pods(&self, cluster: &ClusterName, problem: Option<String>) -> bool {
+        self.0.send_if_modified(|progress| {
+            let before = progress.pods.insert(cluster.clone(), problem.clone());
+            before != Some(problem)
+        })
+    }
+}
+
+/// Which workflows wait for which clusters.
+#[derive(Default)]
+pub struct Waiting(Mutex<HashMap<Uid, HashSet<ClusterName>>>);
+
+impl Waiting {
+    /// Notes all that one waits for.
+    pub fn set(&self, uid: &Uid, clusters: HashSet<ClusterName>) {
+        self.lock().insert(uid.clone(), clusters);
+    }
+
+    /// It waits for none.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn for_cluster(&self, name: &ClusterName) -> Vec<Uid> {
+        self.lock().iter().filter(|(_, clusters)| clusters.contains(name)).map(|(uid, _)| uid.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, HashSet<ClusterName>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows the workflows at home: all that bear the instance ID, or none where there is none.
+pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, instance_id: Option<String>) {
+    let home = controller.clusters.home().clone();
+    let labels = match instance_id {
+        Some(id) => format!("{LABEL_INSTANCE_ID}={id}"),
+        None => format!("!{LABEL_INSTANCE_ID}"),
+    };
+    let source = Source {
+        api: status::api(&home, managed.as_ref().map(Namespace::as_str)),
+        labels: Some(labels),
+        fields: None,
+        strip: |object: &mut DynamicObject| object.metadata.managed_fields = None,
+    };
+    let tell = move |change| match change {
+        Change::Listed(objects) => {
+            let live = objects.into_iter().filter_map(|object| match workflows::sort(object) {
+                Kind::Live(stored) => Some(stored),
+                Kind::Ended(_) | Kind::Nameless => None,
+            });
+            let (news, gone) = controller.workflows.replace(live.collect());
+            news.iter().for_each(|uid| controller.queue.wake(uid));
+            gone.iter().for_each(|uid| controller.forget(uid));
+            controller.watched.0.send_modify(|progress| progress.workflows = true);
+        }
+        Change::Applied(object) => match workflows::sort(object) {
+            Kind::Live(stored) => {
+                let uid = stored.uid.clone();
+                if controller.workflows.put(stored) {
+                    controller.queue.wake(&uid);
+                }
+            }
+            Kind::Ended(uid) => gone(&controller, &uid),
+            Kind::Nameless => {}
+        },
+        Change::Deleted(object) => {
+            if let Some(uid) = object.metadata.uid.as_deref() {
+                gone(&controller, &uid.into());
+            }
+        }
+        Change::Refused(_) => {}
+    };
+    follow(home, source, tell).await;
+}
+
+fn gone(controller: &Controller, uid: &Uid) {
+    controller.workflows.remove(uid);
+    controller.forget(uid);
+}
+
+/// Follows our pods in every cluster, as clusters come and go, and wakes workflows when a cluster that they wait for does.
+pub async fn pods(controller: Arc<Controller>, managed: Option<Namespace>) {
+    let mut versions = controller.clusters.subscribe();
+    let mut watches = JoinSet::new();
+    let mut running: HashMap<u64, AbortHandle> = HashMap::new();
+    let mut before: BTreeMap<ClusterName, ClusterState> = BTreeMap::new();
+    loop {
+        versions.mark_unchanged();
+        let connections = controller.clusters.connections();
+        let identities: HashSet<u64> = connections.iter().map(|cluster| cluster.identity()).collect();
+        running.retain(|identity, watch| {
+            let stays = identities.contains(identity);
+            if !stays {
+                watch.abort();
+            }
+            stays
+        });
+        for cluster in connections {
+            running
+                .entry(cluster.identity())
+                .or_insert_with(|| watches.spawn(pods_of(controller.clone(), cluster, managed.clone())));
+        }
+        let now = gather::cluster_states(&controller);
+        for (name, state) in &now {
+            if before.get(name) != Some(state) {
+                wake_waiting(&controller, name);
+            }
+        }
+        before = now;
+        tokio::select! {
+            changed = versions.changed() => if changed.is_err() { return },
+            // Watches that were taken away; others never end.
+            Some(_) = watches.join_next() => {}
+        }
+    }
+}
+
+async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Option<Namespace>) {
+    let name = cluster.name().clone();
+    let api: Api<Pod> = match managed {
+        Some(namespace) => Api::namespaced(cluster.client(), namespace.as_str()),
+        None => Api::all(cluster.client()),
+    };
+    let labels = format!("{LABEL_WORKFLOW_UID},{LABEL_HOME_CLUSTER}={}", controller.home());
+    let source = Source { api, labels: Some(labels), fields: None, strip: index::strip };
+    let tell = move |change| match change {
+        Change::Listed(pods) => {
+            for uid in controller.pods.replace(&name, pods) {
+                wake_known(&controller, &uid);
+            }
+            if controller.watched.pods(&name, None) {
+                wake_waiting(&controller, &name);
+            }
+        }
+        Change::Applied(pod) => {
+            if let Some(uid) = controller.pods.put(&name, pod) {
+                wake_known(&controller, &uid);
+            }
+        }
+        Change::Deleted(pod) => {
+            if let Some(uid) = controller.pods.remove(&name, &pod) {
+                wake_known(&controller, &uid);
+            }
+        }
+        Change::Refused(reason) => {
+            controller.watched.pods(&name, Some(format!("its pods can't be watched: {reason}")));
+        }
+    };
+    follow(cluster, source, tell).await;
+}
+
+/// Pods of workflows that have ended, or of another home of the same name, concern nobody here.
+fn wake_known(controller: &Controller, uid: &Uid) {
+    if controller.workflows.get(uid).is_some() {
+        controller.queue.wake(uid);
+    }
+}
+
+fn wake_waiting(controller: &Controller, cluster: &ClusterName) {
+    controller.waiting.for_cluster(cluster).iter().for_each(|uid| controller.queue.wake(uid));
+}
+
+/// Follows the Secret with the clusters.
+pub async fn clusters(controller: Arc<Controller>, namespace: Namespace) {
+    let home = controller.clusters.home().clone();
+    let source = Source {
+        api: Api::<Secret>::namespaced(home.client(), namespace.as_str()),
+        labels: None,
+        fields: Some(format!("metadata.name={CLUSTERS_SECRET}")),
+        strip: |secret: &mut Secret| secret.metadata.managed_fields = None,
+    };
+    let tell = move |change| match change {
+        Change::Listed(mut secrets) => controller.clusters.update(&secrets.pop().unwrap_or_default()),
+        Change::Applied(secret) => controller.clusters.update(&secret),
+        Change::Deleted(_) => controller.clusters.update(&Secret::default()),
+        Change::Refused(_) => {}
+    };
+    follow(home, source, tell).await;
+}
+
+/// Follows the ConfigMap.
+pub async fn configuration(controller: Arc<Controller>, namespace: Namespace) {
+    let home = controller.clusters.home().clone();
+    let source = Source {
+        api: Api::<ConfigMap>::namespaced(home.client(), namespace.as_str()),
+        labels: None,
+        fields: Some(format!("metadata.name={CONFIG_MAP}")),
+        strip: |config_map: &mut ConfigMap| config_map.metadata.managed_fields = None,
+    };
+    let mut reader = Reader::default();
+    let tell = move |change| match change {
+        Change::Listed(mut found) => reader.take(&controller, &namespace, found.pop()),
+        Change::Applied(config_map) => reader.take(&controller, &namespace, Some(config_map)),
+        Change::Deleted(_) => reader.take(&controller, &namespace, None),
+        Change::Refused(_) => {}
+    };
+    follow(home, source, tell).await;
+}

@@ -1,0 +1,149 @@
+//! Everything that the engine may know of the world for one pass. A pod is looked up in the index, and where it isn't
+//! there, by a live GET: "gone" is never concluded from a cache.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+
+use crate::{
+    api::{
+        contract::{ANNOTATION_NODE_ID, LABEL_HOME_CLUSTER, LABEL_HOME_NAMESPACE, LABEL_WORKFLOW, LABEL_WORKFLOW_UID},
+        ids::ClusterName,
+        node::{NodeStatus, NodeType},
+        status::WorkflowStatus,
+        workflow::Workflow,
+    },
+    clusters::{call::CallError, health::State},
+    controller::{Controller, index, workflows::Stored},
+    engine::{
+        nodes::pod_of,
+        observed::{ClusterState, Observed, PodKey, PodState},
+    },
+};
+
+/// Live GETs at once in one pass. They are rare: after a restart, or when pods were deleted.
+const GETS_AT_ONCE: usize = 16;
+
+/// Looks around for one workflow.
+pub async fn gather(controller: &Controller, stored: &Stored) -> Observed {
+    let clusters = cluster_states(controller);
+    let workflow = &stored.workflow;
+    let mut pods = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (node, key) in open_pods(controller.home(), workflow) {
+        match controller.pods.get(&stored.uid, &key) {
+            Some(pod) => {
+                let state = claim(controller.home(), workflow, &node.id, pod);
+                pods.insert(key, state);
+            }
+            None => missing.push((node.id.clone(), key)),
+        }
+    }
+    let looked_up: Vec<_> = stream::iter(missing)
+        .map(|(node_id, key)| async move {
+            let state = look_up(controller, stored, &node_id, &key).await;
+            (key, state)
+        })
+        .buffer_unordered(GETS_AT_ONCE)
+        .collect()
+        .await;
+    pods.extend(looked_up.into_iter().filter_map(|(key, state)| Some((key, state?))));
+    Observed {
+        home: Some(controller.home().clone()),
+        pods,
+        denials: BTreeMap::new(),
+        refusals: controller.refusals.of(&stored.uid),
+        clusters,
+    }
+}
+
+/// The unfinished nodes that stand for a pod, with that pod.
+pub fn open_pods<'a>(
+    home: &'a ClusterName,
+    workflow: &'a Workflow,
+) -> impl Iterator<Item = (&'a NodeStatus, PodKey)> + 'a {
+    let open = workflow.status.nodes.values().filter(|node| !node.phase.is_fulfilled());
+    open.filter_map(move |node| Some((node, pod_of(home, workflow, node)?)))
+}
+
+/// The clusters of the unfinished nodes that stand for a pod.
+pub fn open_targets<'a>(status: &'a WorkflowStatus, home: &'a ClusterName) -> impl Iterator<Item = ClusterName> + 'a {
+    let open = status.nodes.values().filter(|node| node.r#type == NodeType::Pod && !node.phase.is_fulfilled());
+    open.map(move |node| node.target.as_ref().map_or(home, |target| &target.cluster).clone())
+}
+
+/// What can be created where, now. A cluster whose pods can't be watched is of no use: their ends would go unnoticed.
+pub fn cluster_states(controller: &Controller) -> BTreeMap<ClusterName, ClusterState> {
+    let states = controller.clusters.states().into_iter();
+    let sum_up = |(name, state): (ClusterName, State)| {
+        let state = match state {
+            State::Unavailable(reason) => ClusterState::Unavailable(reason),
+            State::Ready => match controller.watched.problem(&name) {
+                Some(problem) => ClusterState::Unavailable(problem),
+                None => ClusterState::Ready,
+            },
+        };
+        (name, state)
+    };
+    states.map(sum_up).collect()
+}
+
+/// Asks the cluster itself; `None`: it doesn't answer, so nothing is known.
+async fn look_up(controller: &Controller, stored: &Stored, node_id: &str, key: &PodKey) -> Option<PodState> {
+    let cluster = controller.clusters.get(&key.target.cluster)?;
+    let api: Api<Pod> = Api::namespaced(cluster.client(), key.target.namespace.as_str());
+    match cluster.call(api.get(&key.name)).await {
+        Ok(mut pod) => {
+            index::strip(&mut pod);
+            let pod = Arc::new(pod);
+            let state = claim(controller.home(), &stored.workflow, node_id, pod.clone());
+            if let PodState::Present(_) = &state {
+                // The watch will bring it too, but maybe later than the next pass.
+                controller.pods.put(&key.target.cluster, Pod::clone(&pod));
+            }
+            Some(state)
+        }
+        Err(CallError::Refused(status)) if status.code == 404 => Some(PodState::Gone),
+        Err(error) => {
+            tracing::warn!(
+                workflow = controller.name_of(stored), node = node_id, cluster = %key.target.cluster,
+                error = %error, "can't look up pod {}", key.name
+            );
+            None
+        }
+    }
+}
+
+/// Whether a pod is the one of this workflow and node: by UID and node ID, never by name.
+pub fn claim(home: &ClusterName, workflow: &Workflow, node_id: &str, pod: Arc<Pod>) -> PodState {
+    let uid = workflow.metadata.uid.as_deref().unwrap_or_default();
+    if label(&pod, LABEL_WORKFLOW_UID) == uid && annotation(&pod, ANNOTATION_NODE_ID) == node_id {
+        return PodState::Present(pod);
+    }
+    let theirs = match label(&pod, LABEL_WORKFLOW_UID) {
+        "" => "nothing of this kind".to_owned(),
+        uid => format!(
+            "workflow {}/{} (uid {uid}) of home cluster \"{}\", node {}",
+            label(&pod, LABEL_HOME_NAMESPACE),
+            label(&pod, LABEL_WORKFLOW),
+            label(&pod, LABEL_HOME_CLUSTER),
+            annotation(&pod, ANNOTATION_NODE_ID),
+        ),
+    };
+    PodState::Foreign(format!(
+        "pod \"{}\" exists already and belongs to {theirs}, not to workflow {}/{} (uid {uid}) of home cluster \"{home}\", node {node_id}",
+        pod.metadata.name.as_deref().unwrap_or_default(),
+        workflow.metadata.namespace.as_deref().unwrap_or_default(),
+        workflow.metadata.name.as_deref().unwrap_or_default(),
+    ))
+}
+
+fn label<'a>(pod: &'a Pod, name: &str) -> &'a str {
+    pod.metadata.labels.as_ref().and_then(|labels| labels.get(name)).map_or("", String::as_str)
+}
+
+fn annotation<'a>(pod: &'a Pod, name: &str) -> &'a str {
+    pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(name)).map_or("", String::as_str)
+}

@@ -1,0 +1,158 @@
+//! Our pods as the watches show them, by the UID of their workflow, over all clusters and namespaces. Synchronous. A pod
+//! that is missing here may still exist: only a live GET tells.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+
+use crate::{
+    api::{
+        contract::LABEL_WORKFLOW_UID,
+        ids::{ClusterName, Namespace, Target},
+    },
+    controller::workflows::{self, Uid},
+    engine::observed::PodKey,
+};
+
+/// The pods.
+#[derive(Default)]
+pub struct Index {
+    by_workflow: Mutex<HashMap<Uid, HashMap<PodKey, Arc<Pod>>>>,
+}
+
+impl Index {
+    /// The pod of a workflow.
+    pub fn get(&self, uid: &str, key: &PodKey) -> Option<Arc<Pod>> {
+        self.lock().get(uid)?.get(key).cloned()
+    }
+
+    /// Takes a pod unless a newer view of it is held; the workflow to wake, if this says anything new to it.
+    pub fn put(&self, cluster: &ClusterName, pod: Pod) -> Option<Uid> {
+        let (uid, key) = identify(cluster, &pod)?;
+        self.lock().put(uid, key, pod)
+    }
+
+    /// Forgets a pod that was deleted, unless another has taken its name; the workflow to wake.
+    pub fn remove(&self, cluster: &ClusterName, pod: &Pod) -> Option<Uid> {
+        let (uid, key) = identify(cluster, pod)?;
+        let mut by_workflow = self.lock();
+        let pods = by_workflow.get_mut(&uid)?;
+        let same = pods.get(&key).is_some_and(|held| held.metadata.uid == pod.metadata.uid);
+        if !same {
+            return None;
+        }
+        pods.remove(&key);
+        if pods.is_empty() {
+            by_workflow.remove(&uid);
+        }
+        Some(uid)
+    }
+
+    /// Takes a cluster's whole list in place of what is held of it; the workflows to wake, be it for what vanished.
+    pub fn replace(&self, cluster: &ClusterName, listed: Vec<Pod>) -> HashSet<Uid> {
+        let mut by_workflow = self.lock();
+        let mut woken = HashSet::new();
+        let mut present = HashSet::new();
+        for pod in listed {
+            if let Some((uid, key)) = identify(cluster, &pod) {
+                present.insert(key.clone());
+                woken.extend(by_workflow.put(uid, key, pod));
+            }
+        }
+        by_workflow.retain(|uid, pods| {
+            let before = pods.len();
+            pods.retain(|key, _| key.target.cluster != *cluster || present.contains(key));
+            if pods.len() < before {
+                woken.insert(uid.clone());
+            }
+            !pods.is_empty()
+        });
+        woken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, HashMap<PodKey, Arc<Pod>>>> {
+        self.by_workflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// So that one lock covers a whole list.
+trait Put {
+    fn put(&mut self, uid: Uid, key: PodKey, pod: Pod) -> Option<Uid>;
+}
+
+impl Put for HashMap<Uid, HashMap<PodKey, Arc<Pod>>> {
+    fn put(&mut self, uid: Uid, key: PodKey, pod: Pod) -> Option<Uid> {
+        let pods = self.entry(uid.clone()).or_default();
+        if let Some(held) = pods.get(&key)
+            && held.metadata.uid == pod.metadata.uid
+        {
+            if !workflows::is_newer(&pod.metadata, &held.metadata) {
+                return None;
+            }
+            let same = says_the_same(held, &pod);
+            pods.insert(key, Arc::new(pod));
+            return (!same).then_some(uid);
+        }
+        pods.insert(key, Arc::new(pod));
+        Some(uid)
+    }
+}
+
+/// Takes away all that neither the engine nor this module reads. Thousands of pods are held, most of them large.
+pub fn strip(pod: &mut Pod) {
+    pod.metadata.managed_fields = None;
+    let node_name = pod.spec.take().and_then(|spec| spec.node_name);
+    pod.spec = Some(PodSpec { node_name, ..PodSpec::default() });
+}
+
+fn identify(cluster: &ClusterName, pod: &Pod) -> Option<(Uid, PodKey)> {
+    let uid = pod.metadata.labels.as_ref()?.get(LABEL_WORKFLOW_UID)?;
+    let namespace = pod.metadata.namespace.clone().and_then(|name| Namespace::try_from(name).ok())?;
+    let target = Target { cluster: cluster.clone(), namespace };
+    Some((uid.as_str().into(), PodKey { target, name: pod.metadata.name.clone()? }))
+}
+
+/// Many updates of a pod change nothing that matters; a pass for each would be waste.
+fn says_the_same(held: &Pod, new: &Pod) -> bool {
+    held.status == new.status
+        && held.spec == new.spec
+        && held.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+        && held.metadata.annotations == new.metadata.annotations
+        && held.metadata.labels == new.metadata.labels
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::json;
+
+    use super::Index;
+    use crate::{api::ids::ClusterName, controller::workflows::Uid};
+
+    fn pod(name: &str, uid: &str, version: u32, phase: &str) -> Pod {
+        let labels = json!({"landfall.dev/workflow-uid": "w"});
+        let metadata = json!({"name": name, "namespace": "n", "uid": uid, "resourceVersion": version.to_string(), "labels": labels});
+        serde_json::from_value(json!({"metadata": metadata, "status": {"phase": phase}})).expect("a pod")
+    }
+
+    #[test]
+    fn tells_whom_to_wake() {
+        let index = Index::default();
+        let (here, there): (ClusterName, ClusterName) =
+            ("here".parse().expect("a name"), "there".parse().expect("a name"));
+        let woken = Some(Uid::from("w"));
+        assert_eq!(index.put(&here, pod("a", "1", 5, "Pending")), woken);
+        assert_eq!(index.put(&here, pod("a", "1", 6, "Pending")), None, "nothing new");
+        assert_eq!(index.put(&here, pod("a", "1", 4, "Running")), None, "older than what is held");
+        assert_eq!(index.put(&here, pod("a", "1", 7, "Running")), woken);
+        assert_eq!(index.put(&there, pod("a", "2", 1, "Running")), woken, "same name, another cluster");
+        assert_eq!(index.remove(&here, &pod("a", "9", 8, "Running")), None, "not the pod that is held");
+
+        assert!(index.replace(&there, vec![pod("a", "2", 1, "Running")]).is_empty());
+        assert_eq!(index.replace(&here, Vec::new()).into_iter().collect::<Vec<_>>(), [Uid::from("w")]);
+        assert_eq!(index.remove(&there, &pod("a", "2", 2, "Running")), woken);
+    }
+}

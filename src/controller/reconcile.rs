@@ -1,0 +1,211 @@
+//! One pass over one workflow: gather, decide, authorize, write, apply.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{anyhow, bail};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    api::{
+        contract::{LABEL_COMPLETED, LABEL_PHASE},
+        ids::ClusterName,
+        status::{Condition, WorkflowPhase, WorkflowStatus},
+        strict,
+        workflow::Workflow,
+    },
+    clusters::call::CallError,
+    controller::{
+        Controller,
+        apply::{self, Applied},
+        authorize, deletion, events, gather,
+        queue::Next,
+        status::{self, Wanted},
+        workflows::{Kind, Stored, Uid},
+    },
+    engine::{
+        self,
+        observed::ClusterState,
+        plan::{Action, Plan},
+    },
+};
+
+/// Characters of the message of an invalid spec: the mistakes stand first, and objects must stay small.
+const MESSAGE_CHARACTERS_MAX: usize = 4096;
+
+/// Makes one pass and says when the next one is wanted. The outcome of a failed pass is only that it is made again.
+pub async fn pass(controller: &Controller, uid: &Uid, now: Timestamp) -> Next {
+    let Some(stored) = controller.workflows.get(uid) else {
+        controller.forget(uid);
+        return Next::Wait;
+    };
+    match run(controller, &stored, now).await {
+        Ok(next) => next,
+        Err(error) if error.downcast_ref::<CallError>().and_then(CallError::code) == Some(409) => {
+            refresh(controller, &stored).await
+        }
+        Err(error) => {
+            tracing::warn!(
+                workflow = controller.name_of(&stored),
+                error = format!("{error:#}"),
+                "pass is made again later"
+            );
+            Next::Retry
+        }
+    }
+}
+
+async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow::Result<Next> {
+    if stored.workflow.metadata.deletion_timestamp.is_some() {
+        return deletion::clean_up(controller, stored).await;
+    }
+    if let Some(problem) = invalid(stored) {
+        let status = failed(&stored.workflow.status, &problem, now);
+        let labels = labels_of(&status);
+        let none = BTreeMap::new();
+        let wanted = Wanted { status: &status, labels: &labels, annotations: &none, finalizer: false };
+        write(controller, stored, wanted).await?;
+        return Ok(Next::Wait);
+    }
+
+    let mut observed = gather::gather(controller, stored).await;
+    let (plan, authorized) = loop {
+        // Ends: each round denies at least one more node.
+        let plan = engine::reconcile(&stored.workflow, &observed, now);
+        if !controller.policies.state().is_ready() && plan.actions.iter().any(is_create) {
+            bail!("no policy is in force yet");
+        }
+        match authorize::authorize(&controller.policies, controller.home(), &stored.workflow, &plan.actions).await? {
+            Ok(authorized) => break (plan, authorized),
+            Err(denials) => {
+                let known = observed.denials.len();
+                observed.denials.extend(denials);
+                if observed.denials.len() == known {
+                    bail!("the plan goes on creating a pod that policy denied");
+                }
+            }
+        }
+    };
+
+    let wrote = write(controller, stored, Wanted::from(&plan)).await?;
+    if wrote {
+        events::denials(controller, stored, &observed.denials);
+        // The status now says what was refused.
+        controller.refusals.forget(&stored.uid);
+    }
+    let applied = apply::apply(controller, stored, authorized).await;
+    let came_back = wait_for_clusters(controller, stored, &plan, &observed.clusters);
+    Ok(match applied {
+        Applied::Done if !came_back => at(plan.wake_at, now),
+        Applied::Done | Applied::Refused => Next::Again,
+        Applied::Unsure => Next::Retry,
+    })
+}
+
+fn is_create(action: &Action) -> bool {
+    match action {
+        Action::CreatePod(_) => true,
+        Action::DeletePod { .. } => false,
+    }
+}
+
+fn at(wake_at: Option<Timestamp>, now: Timestamp) -> Next {
+    match wake_at {
+        None => Next::Wait,
+        Some(then) => {
+            let pause = then.duration_since(now).try_into().unwrap_or_default();
+            Next::At(Instant::now() + pause)
+        }
+    }
+}
+
+/// Writes and takes over what then stands there as the newest view; whether anything had to be written.
+pub async fn write(controller: &Controller, stored: &Stored, wanted: Wanted<'_>) -> anyhow::Result<bool> {
+    let phase = wanted.status.phase;
+    let message = wanted.status.message.clone();
+    let Some(written) = status::write(controller.clusters.home(), stored, wanted).await? else {
+        return Ok(false);
+    };
+    match written {
+        Kind::Live(stored) => {
+            controller.workflows.put(stored);
+        }
+        Kind::Ended(uid) => controller.workflows.remove(&uid),
+        Kind::Nameless => return Err(anyhow!("the home cluster answered with an object that has no uid")),
+    }
+    if phase != stored.workflow.status.phase {
+        tracing::info!(workflow = controller.name_of(stored), phase = %phase, message, "workflow changed its phase");
+        events::phase(controller, stored, phase, message);
+    }
+    Ok(true)
+}
+
+/// Another wrote the workflow since we read it: look at it anew. That is no failure.
+async fn refresh(controller: &Controller, stored: &Stored) -> Next {
+    match status::read(controller.clusters.home(), stored).await {
+        Ok(Some(newer)) => {
+            controller.workflows.put(newer);
+            Next::Again
+        }
+        Ok(None) => {
+            controller.workflows.remove(&stored.uid);
+            controller.forget(&stored.uid);
+            Next::Wait
+        }
+        Err(_) => Next::Retry,
+    }
+}
+
+/// Notes which clusters the workflow waits for, so that it is woken when one of them comes back. True if one of them did
+/// while this pass was under way, before anybody knew that it was waited for.
+fn wait_for_clusters(
+    controller: &Controller,
+    stored: &Stored,
+    plan: &Plan,
+    clusters: &BTreeMap<ClusterName, ClusterState>,
+) -> bool {
+    let open = gather::open_targets(&plan.status, controller.home());
+    let down: HashSet<ClusterName> = open.filter(|name| clusters.get(name) != Some(&ClusterState::Ready)).collect();
+    if down.is_empty() {
+        controller.waiting.forget(&stored.uid);
+        return false;
+    }
+    controller.waiting.set(&stored.uid, down.clone());
+    let now = gather::cluster_states(controller);
+    down.iter().any(|name| now.get(name) == Some(&ClusterState::Ready))
+}
+
+/// What is wrong with the spec as JSON: a field that nobody reads, or a value of the wrong kind. Only asked before the first
+/// node is made; later a new version of ours may have less to object to.
+fn invalid(stored: &Stored) -> Option<String> {
+    if stored.unreadable.is_none() && stored.workflow.status.phase != WorkflowPhase::Unknown {
+        return None;
+    }
+    let spec = stored.rest.get("spec").cloned().unwrap_or(Value::Object(Map::new()));
+    let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec});
+    let problems = strict::check::<Workflow>(&object);
+    let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let text = if text.is_empty() { stored.unreadable.clone()? } else { text };
+    Some(format!("invalid spec: {}", text.chars().take(MESSAGE_CHARACTERS_MAX).collect::<String>()))
+}
+
+fn failed(before: &WorkflowStatus, message: &str, now: Timestamp) -> WorkflowStatus {
+    let mut status = before.clone();
+    status.phase = WorkflowPhase::Failed;
+    status.message = Some(message.to_owned());
+    status.started_at.get_or_insert(Time(now));
+    status.finished_at = Some(Time(now));
+    let completed = Condition { r#type: Some("Completed".to_owned()), status: Some("True".to_owned()), message: None };
+    status.conditions.retain(|condition| condition.r#type != completed.r#type);
+    status.conditions.push(completed);
+    status
+}
+
+fn labels_of(status: &WorkflowStatus) -> BTreeMap<String, String> {
+    let completed = status.phase.is_completed().to_string();
+    [(LABEL_PHASE, status.phase.to_string()), (LABEL_COMPLETED, completed)]
+        .map(|(label, value)| (label.to_owned(), value))
+        .into()
+}

@@ -1,0 +1,193 @@
+//! One watch of one kind in one cluster, kept going for ever: list, follow, and list again whenever following can't be
+//! trusted any more. What the objects mean is the business of whoever gets the changes.
+//!
+//! A list is handed over whole, so that its receiver can tell what vanished unseen. Silence is a failure, and a cluster
+//! that can't be reached is left to its breaker: the watch goes on when the breaker closes.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{ListParams, WatchEvent, WatchParams},
+};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+use crate::clusters::{
+    Cluster,
+    call::{self, CallError},
+};
+
+/// Objects a page of a list: what an API server answers without strain.
+const PAGE: u32 = 500;
+/// A watch that says nothing for this long, not even a bookmark, is taken for dead; servers send one about every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+/// How long the server may take to begin a watch.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Failures in a row after which the version that we resume from is no longer trusted.
+const FAILURES_MAX: u32 = 3;
+/// Pause after the first failure; it doubles with each further one.
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause.
+const PAUSE_LAST: Duration = Duration::from_secs(30);
+/// A watch that lived shorter than this counts as failed, so that a server that ends them at once is not hammered.
+const LIFE_MIN: Duration = Duration::from_secs(1);
+
+/// What is watched.
+pub struct Source<K> {
+    /// The kind and namespace.
+    pub api: Api<K>,
+    /// Which labels the objects bear.
+    pub labels: Option<String>,
+    /// Which fields the objects have.
+    pub fields: Option<String>,
+    /// Takes away what nobody reads, as soon as an object arrives.
+    pub strip: fn(&mut K),
+}
+
+/// What happened to the objects.
+pub enum Change<K> {
+    /// These are all.
+    Listed(Vec<K>),
+    /// This one is new or changed.
+    Applied(K),
+    /// This one is gone.
+    Deleted(K),
+    /// They can't be listed, for this reason. Until the next list nothing is known of them.
+    Refused(String),
+}
+
+/// Watches until dropped.
+pub async fn follow<K>(cluster: Arc<Cluster>, source: Source<K>, mut tell: impl FnMut(Change<K>) + Send)
+where
+    K: Clone + DeserializeOwned + Debug + Resource + Send + 'static,
+{
+    let mut pause = PAUSE_FIRST;
+    loop {
+        cluster.ready().await;
+        match list(&cluster, &source).await {
+            Ok((objects, version)) => {
+                pause = PAUSE_FIRST;
+                tell(Change::Listed(objects));
+                resume(&cluster, &source, version, &mut tell).await;
+            }
+            Err(CallError::Refused(status)) => {
+                tracing::warn!(cluster = %cluster.name(), kind = source.api.resource_url(), reason = status.message, "can't list");
+                tell(Change::Refused(CallError::Refused(status).to_string()));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_LAST);
+            }
+            // The call has told the breaker.
+            Err(CallError::Unreachable(_)) => {}
+        }
+    }
+}
+
+async fn list<K>(cluster: &Cluster, source: &Source<K>) -> Result<(Vec<K>, String), CallError>
+where
+    K: Clone + DeserializeOwned + Debug + Resource,
+{
+    let mut objects = Vec::new();
+    let mut params = ListParams {
+        label_selector: source.labels.clone(),
+        field_selector: source.fields.clone(),
+        limit: Some(PAGE),
+        ..ListParams::default()
+    };
+    loop {
+        // A list that takes more pages than the history lasts ends in 410, which is a failure like any other: from the start.
+        let mut page = cluster.call(source.api.list(&params)).await?;
+        page.items.iter_mut().for_each(source.strip);
+        objects.append(&mut page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok((objects, page.metadata.resource_version.unwrap_or_default()));
+        }
+    }
+}
+
+/// Why one watch request is over.
+enum Over {
+    /// Go on from where it was.
+    Ended,
+    /// Something went wrong; the version may still be good.
+    Failed,
+    /// The version is too old: only a list helps.
+    Expired,
+}
+
+/// Follows from a version, over as many watch requests as it takes. Returns when only a list helps.
+async fn resume<K>(cluster: &Cluster, source: &Source<K>, mut version: String, tell: &mut impl FnMut(Change<K>))
+where
+    K: Clone + DeserializeOwned + Debug + Resource,
+{
+    let mut failures = 0;
+    while failures < FAILURES_MAX {
+        cluster.ready().await;
+        let begun = Instant::now();
+        let before = version.clone();
+        match watch(cluster, source, &mut version, tell).await {
+            Over::Expired => return,
+            Over::Ended if LIFE_MIN <= begun.elapsed() => failures = 0,
+            Over::Ended | Over::Failed => {
+                failures = if version == before { failures + 1 } else { 1 };
+                tokio::time::sleep(PAUSE_FIRST.saturating_mul(1 << failures)).await;
+            }
+        }
+    }
+}
+
+async fn watch<K>(cluster: &Cluster, source: &Source<K>, version: &mut String, tell: &mut impl FnMut(Change<K>)) -> Over
+where
+    K: Clone + DeserializeOwned + Debug + Resource,
+{
+    let params = WatchParams {
+        label_selector: source.labels.clone(),
+        field_selector: source.fields.clone(),
+        bookmarks: true,
+        ..WatchParams::default()
+    };
+    let mut events = match call::bounded(BEGIN_TIMEOUT, source.api.watch(&params, version)).await {
+        Ok(events) => events.map_err(call::classify).boxed(),
+        Err(error) => {
+            if let CallError::Unreachable(reason) = &error {
+                cluster.lost(reason);
+            }
+            return failed(cluster, error);
+        }
+    };
+    loop {
+        let mut object = match timeout(SILENCE, events.next()).await {
+            Err(_) | Ok(None) => return Over::Ended,
+            Ok(Some(Err(error))) => return failed(cluster, error),
+            Ok(Some(Ok(WatchEvent::Error(status)))) => return failed(cluster, CallError::Refused(status)),
+            Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => {
+                *version = bookmark.metadata.resource_version;
+                continue;
+            }
+            Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => Change::Applied(object),
+            Ok(Some(Ok(WatchEvent::Deleted(object)))) => Change::Deleted(object),
+        };
+        if let Change::Applied(object) | Change::Deleted(object) = &mut object {
+            (source.strip)(object);
+            *version = object.resource_version().unwrap_or_default();
+        }
+        tell(object);
+    }
+}
+
+fn failed(cluster: &Cluster, error: CallError) -> Over {
+    match error {
+        CallError::Refused(status) if status.code == 410 => Over::Expired,
+        CallError::Refused(status) => {
+            tracing::debug!(cluster = %cluster.name(), reason = status.message, "watch failed");
+            Over::Failed
+        }
+        CallError::Unreachable(reason) => {
+            // A stream that breaks says little; whether the cluster is gone shows with the next request.
+            tracing::debug!(cluster = %cluster.name(), reason, "watch broke");
+            Over::Failed
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The newest view of every workflow that may need a pass, as the home cluster stores it. Synchronous, fed by the watch and
+//! by our own writes, whichever is newer.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::api::{
+    contract::{FINALIZER_PODS_ELSEWHERE, LABEL_COMPLETED},
+    status::WorkflowStatus,
+    workflow::{Workflow, WorkflowSpec},
+};
+
+/// A workflow's UID: what everything here is keyed by, because names repeat.
+pub type Uid = Arc<str>;
+
+/// One stored workflow.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its UID.
+    pub uid: Uid,
+    /// The typed form; what can't be read of it is empty.
+    pub workflow: Workflow,
+    /// Why something of it can't be read.
+    pub unreadable: Option<String>,
+    /// All fields but `metadata` and `status`, as they are stored: writing back must lose none.
+    pub rest: Map<String, Value>,
+}
+
+/// What an object of the watch is to us.
+pub enum Kind {
+    /// It wants passes.
+    Live(Arc<Stored>),
+    /// It has ended, and nothing of it is to be cleaned up: only its UID is of interest, to forget it.
+    Ended(Uid),
+    /// It has no UID, so it is nothing that an API server gave us.
+    Nameless,
+}
+
+/// The workflows.
+#[derive(Default)]
+pub struct Workflows {
+    by_uid: Mutex<HashMap<Uid, Arc<Stored>>>,
+}
+
+impl Workflows {
+    /// The newest view of one.
+    pub fn get(&self, uid: &str) -> Option<Arc<Stored>> {
+        self.lock().get(uid).cloned()
+    }
+
+    /// Takes a view unless a newer one is held; whether it was news.
+    pub fn put(&self, stored: Arc<Stored>) -> bool {
+        let mut by_uid = self.lock();
+        if let Some(held) = by_uid.get(&stored.uid)
+            && !is_newer(&stored.workflow.metadata, &held.workflow.metadata)
+        {
+            return false;
+        }
+        by_uid.insert(stored.uid.clone(), stored);
+        true
+    }
+
+    /// Forgets one.
+    pub fn remove(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// Takes a whole list in place of what is held, and returns the UIDs of those that are news and of those that are gone.
+    /// It is taken as it is, also where it is older: only a list tells what exists.
+    pub fn replace(&self, listed: Vec<Arc<Stored>>) -> (Vec<Uid>, Vec<Uid>) {
+        let mut by_uid = self.lock();
+        let present: HashSet<Uid> = listed.iter().map(|stored| stored.uid.clone()).collect();
+        let gone: Vec<Uid> = by_uid.keys().filter(|uid| !present.contains(*uid)).cloned().collect();
+        for uid in &gone {
+            by_uid.remove(uid);
+        }
+        let mut news = Vec::new();
+        for stored in listed {
+            let version = &stored.workflow.metadata.resource_version;
+            if by_uid.get(&stored.uid).is_none_or(|held| held.workflow.metadata.resource_version != *version) {
+                news.push(stored.uid.clone());
+                by_uid.insert(stored.uid.clone(), stored);
+            }
+        }
+        (news, gone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Arc<Stored>>> {
+        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sorts out an object of the watch.
+pub fn sort(object: DynamicObject) -> Kind {
+    let Some(uid) = object.metadata.uid.as_deref().map(Uid::from) else {
+        return Kind::Nameless;
+    };
+    let metadata = &object.metadata;
+    let completed = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_COMPLETED)).map(String::as_str);
+    let ours_to_clean = metadata.deletion_timestamp.is_some() && has_finalizer(metadata);
+    if completed == Some("true") && !ours_to_clean {
+        return Kind::Ended(uid);
+    }
+    Kind::Live(Arc::new(decode(uid, object)))
+}
+
+/// Whether the object bears our finalizer.
+pub fn has_finalizer(metadata: &ObjectMeta) -> bool {
+    metadata.finalizers.iter().flatten().any(|name| name == FINALIZER_PODS_ELSEWHERE)
+}
+
+/// An object of the API server, taken apart.
+pub fn decode(uid: Uid, object: DynamicObject) -> Stored {
+    let mut metadata = object.metadata;
+    // Nobody here reads them, and they are often larger than all the rest.
+    metadata.managed_fields = None;
+    let mut rest = match object.data {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    };
+    let status = rest.remove("status");
+    let mut problems = Vec::new();
+    let spec = read_part(rest.get("spec"), "spec").unwrap_or_else(|problem| {
+        problems.push(problem);
+        WorkflowSpec::default()
+    });
+    let status = read_part(status.as_ref(), "status").unwrap_or_else(|problem| {
+        problems.push(problem);
+        WorkflowStatus::default()
+    });
+    let unreadable = (!problems.is_empty()).then(|| problems.join("; "));
+    Stored { uid, workflow: Workflow { metadata, spec, status }, unreadable, rest }
+}
+
+fn read_part<T: DeserializeOwned + Default>(value: Option<&Value>, part: &str) -> Result<T, String> {
+    let Some(value) = value else { return Ok(T::default()) };
+    serde_path_to_error::deserialize(value).map_err(|error| format!("{part}.{}: {}", error.path(), error.inner()))
+}
+
+/// Whether `new` is later than `held`. Versions are numbers that grow; of a server where they aren't, the last to come wins.
+pub fn is_newer(new: &ObjectMeta, held: &ObjectMeta) -> bool {
+    let number = |metadata: &ObjectMeta| metadata.resource_version.as_deref()?.parse::<u64>().ok();
+    match (number(new), number(held)) {
+        (Some(new), Some(held)) => held < new,
+        (Some(_), None) | (None, Some(_)) | (None, None) => new.resource_version != held.resource_version,
+    }
+}
