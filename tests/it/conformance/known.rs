@@ -26,6 +26,11 @@ pub fn is_rewritten() -> bool {
     env::var_os("UPDATE_KNOWN").is_some()
 }
 
+/// Whether a reason is the code's own refusal, which comes at once.
+pub fn is_refusal(reason: &str) -> bool {
+    reason.ends_with(UNSUPPORTED)
+}
+
 /// Prints how the cases of a folder went, and compares with the list.
 pub fn report(folder: &str, outcomes: &BTreeMap<String, Outcome>) {
     let passed = outcomes.values().filter(|it| it.is_ok()).count();
@@ -75,7 +80,7 @@ fn rewrite(folder: &str, outcomes: &BTreeMap<String, Outcome>) {
             let problem = problem.lines().next().unwrap_or_default().replace('\t', " ");
             // What the code itself refuses is named best by its own words; for the rest someone has found out why.
             let reason = match before.get(&key) {
-                Some(reason) if !problem.ends_with(UNSUPPORTED) => reason.clone(),
+                Some(reason) if !is_refusal(&problem) => reason.clone(),
                 Some(_) | None => problem,
             };
             known.insert(key, reason);
