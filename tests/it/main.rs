@@ -4,6 +4,7 @@
 mod apiserver;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod manifests;
