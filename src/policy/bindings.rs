@@ -29,10 +29,7 @@ pub fn with_request<R>(request: &Request, needs: wit::Needs, ask: impl FnOnce(wi
             uid: &request.workflow.uid,
         },
         template: &request.template,
-        target: wit::Target {
-            cluster: request.target.cluster.as_str(),
-            namespace: request.target.namespace.as_str(),
-        },
+        target: wit::Target { cluster: request.target.cluster.as_str(), namespace: request.target.namespace.as_str() },
         service_account: &request.service_account,
         creates: match request.creates {
             Creates::Pod => wit::Creates::Pod,

@@ -146,8 +146,7 @@ fn read_module(file: &Path) -> Result<Arc<[u8]>, CheckError> {
 }
 
 fn read_settings(file: &Path) -> Result<serde_json::Value, CheckError> {
-    let text =
-        fs::read_to_string(file).map_err(|error| CheckError::Unreadable { file: file.to_owned(), error })?;
+    let text = fs::read_to_string(file).map_err(|error| CheckError::Unreadable { file: file.to_owned(), error })?;
     match yaml::parse(&text) {
         Ok(node) => Ok(node.to_json()),
         Err(yaml::Malformed { line, message }) => Err(CheckError::Settings { file: file.to_owned(), line, message }),

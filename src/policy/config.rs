@@ -100,10 +100,7 @@ impl Config {
     /// # Errors
     ///
     /// All mistakes of both.
-    pub fn parse(
-        namespace_roles: Option<&str>,
-        policies: Option<&str>,
-    ) -> Result<(Config, Vec<Warning>), ConfigError> {
+    pub fn parse(namespace_roles: Option<&str>, policies: Option<&str>) -> Result<(Config, Vec<Warning>), ConfigError> {
         let mut reader = Reader { key: KEY_NAMESPACE_ROLES, mistakes: Vec::new(), warnings: Vec::new() };
         let roles = namespace_roles.map(|text| reader.roles(text)).unwrap_or_default();
         reader.key = KEY_POLICIES;
@@ -291,11 +288,7 @@ impl Reader {
     }
 
     /// The items of a list with their paths; nothing where the list is absent or null.
-    fn list<'n>(
-        &mut self,
-        path: &str,
-        node: Option<&'n Node>,
-    ) -> impl Iterator<Item = (String, &'n Node)> + use<'n> {
+    fn list<'n>(&mut self, path: &str, node: Option<&'n Node>) -> impl Iterator<Item = (String, &'n Node)> + use<'n> {
         let items: &[Node] = match node {
             None => &[],
             Some(node) => match &node.value {

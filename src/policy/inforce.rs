@@ -132,6 +132,10 @@ impl InForce {
     }
 
     fn why_none(&self) -> String {
-        self.state.borrow().refusal.as_ref().map_or_else(|| "none was loaded".to_owned(), |refusal| refusal.reason.clone())
+        self.state
+            .borrow()
+            .refusal
+            .as_ref()
+            .map_or_else(|| "none was loaded".to_owned(), |refusal| refusal.reason.clone())
     }
 }

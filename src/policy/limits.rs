@@ -114,7 +114,11 @@ pub fn failure(error: &wasmtime::Error, store: &Store<Account>) -> Failure {
         Some(Trap::StackOverflow) => {
             stopped(CODE_STACK_LIMIT, format!("the module's calls need more than {} KiB of stack", STACK_BYTES >> 10))
         }
-        Some(trap) => stopped(CODE_MODULE_TRAPPED, format!("the module trapped: {trap}")),
+        Some(trap) => {
+            let trap = trap.to_string();
+            let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
+            stopped(CODE_MODULE_TRAPPED, format!("the module trapped: {trap}"))
+        }
         // The runtime has no public type for this.
         None if error.root_cause().to_string().contains("fuel") => {
             stopped(CODE_RESULT_LIMIT, format!("the module's answer is longer than {} KiB", RESULT_BYTES >> 10))

@@ -93,7 +93,9 @@ impl LoadError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LoadError::Unfit(unfit) => unfit.hint(),
-            LoadError::WrongWorld(_) => Some("generate the bindings from wit/policy.wit of this version and build again"),
+            LoadError::WrongWorld(_) => {
+                Some("generate the bindings from wit/policy.wit of this version and build again")
+            }
             LoadError::TooLarge { .. } => Some("build it for size and strip debug information"),
             LoadError::Configure(failure) | LoadError::Trial(failure) if failure.message.contains("unreachable") => {
                 Some("a panic looks like this: run the module's code in a test of its own language")
@@ -158,9 +160,7 @@ impl Prepared {
                 let component = host.compile(&bytes).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 Form::Snapshot(exports_of(host, &component)?)
             }
-            Err(reason) => {
-                Form::Pooled(Pool { exports, settings: settings.clone(), idle: Mutex::default(), reason })
-            }
+            Err(reason) => Form::Pooled(Pool { exports, settings: settings.clone(), idle: Mutex::default(), reason }),
         };
         let settings_digest = digest(settings.as_bytes());
         let module = Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, needs, form };
@@ -290,10 +290,7 @@ fn exports_of(host: &Host, component: &Component) -> Result<ExportsPre<Account>,
 }
 
 /// A new instance that is not configured yet. Only instantiation sees whether records have the right fields.
-fn instantiate(
-    host: &Host,
-    exports: &ExportsPre<Account>,
-) -> Result<(Store<Account>, Instance, Exports), LoadError> {
+fn instantiate(host: &Host, exports: &ExportsPre<Account>) -> Result<(Store<Account>, Instance, Exports), LoadError> {
     let mut store = limits::store(&host.engine);
     limits::set_time(&mut store, CONFIGURE_TIME);
     let _running = host.ticker.running();
@@ -341,9 +338,9 @@ fn trial_request() -> Request {
         service_account: String::new(),
         creates: Creates::Pod,
         pod: Some(PodJson::from(
-            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"landfall-trial"},"spec":{"containers":[]}}"#.to_owned(),
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"landfall-trial"},"spec":{"containers":[]}}"#
+                .to_owned(),
         )),
         attributes: Vec::new(),
     }
 }
-

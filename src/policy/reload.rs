@@ -163,15 +163,12 @@ impl Reload {
 
 impl Refused {
     fn refusal(&self) -> Refusal {
-        let refusal =
-            |file: Option<PathBuf>| Refusal { module: None, file, reason: self.to_string(), hint: None };
+        let refusal = |file: Option<PathBuf>| Refusal { module: None, file, reason: self.to_string(), hint: None };
         match self {
             Refused::Folder(error) => refusal(Some(error.path().to_owned())),
-            Refused::Set(SetError::Module { module, file, error }) => Refusal {
-                module: Some(module.clone()),
-                hint: error.hint().map(str::to_owned),
-                ..refusal(file.clone())
-            },
+            Refused::Set(SetError::Module { module, file, error }) => {
+                Refusal { module: Some(module.clone()), hint: error.hint().map(str::to_owned), ..refusal(file.clone()) }
+            }
             Refused::Set(SetError::Missing { file }) => refusal(Some(PathBuf::from(file))),
             Refused::Set(SetError::NameTaken { file }) => refusal(Some(file.clone())),
             Refused::Set(SetError::Empty) | Refused::NoFolder => refusal(None),
@@ -230,7 +227,8 @@ impl Watch {
 fn concerns(event: &Event, folder: &Path, name: Option<&OsStr>) -> bool {
     let read_only = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
     !read_only
-        && event.paths.iter().any(|path| {
-            path.starts_with(folder) || (path.parent() == folder.parent() && path.file_name() == name)
-        })
+        && event
+            .paths
+            .iter()
+            .any(|path| path.starts_with(folder) || (path.parent() == folder.parent() && path.file_name() == name))
 }

@@ -11,4 +11,6 @@ mod manifests;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tidy;

@@ -1,4 +1,8 @@
 //! Policy: what the rules mean, what modules may do, and how a new set comes into force.
 
+mod builtin;
+mod config;
+mod modules;
+mod reload;
 mod roles;
 mod support;

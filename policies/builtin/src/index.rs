@@ -117,7 +117,8 @@ impl Tenant<'_> {
     pub fn clusters_allowed(&self) -> Names<'_> {
         let mut numbers = BTreeSet::new();
         for &entry in &self.entries {
-            numbers.extend(self.index.allowed.range((entry, ANY)..=(entry, u32::MAX)).map(|((_, cluster), _)| *cluster));
+            numbers
+                .extend(self.index.allowed.range((entry, ANY)..=(entry, u32::MAX)).map(|((_, cluster), _)| *cluster));
         }
         Names(numbers.into_iter().map(|number| self.index.name(number)).collect())
     }

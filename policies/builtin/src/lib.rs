@@ -59,6 +59,10 @@ pub enum Decision {
 ///
 /// Anything else, with the place of the mistake.
 pub fn configure(settings: &str) -> Result<Rules, String> {
+    // A list would be read as the fields in their order, and an empty one as "not set".
+    if !settings.trim_start().starts_with('{') {
+        return Err("settings of the built-in module: not an object".to_owned());
+    }
     let settings: settings::Settings =
         serde_json::from_str(settings).map_err(|error| format!("settings of the built-in module: {error}"))?;
     Ok(Rules { roles: settings.roles.map(|entries| Index::new(&entries)) })
@@ -93,7 +97,10 @@ fn authorize_by_roles(index: &Index, request: &Request) -> Decision {
     let tenant = index.tenant(request.workflow_namespace);
     if tenant.has_no_entry() {
         return Decision::Deny {
-            reason: format!("no entry of namespaceRoles is for workflows of namespace {:?}", request.workflow_namespace),
+            reason: format!(
+                "no entry of namespaceRoles is for workflows of namespace {:?}",
+                request.workflow_namespace
+            ),
             code: CODE_NAMESPACE_HAS_NO_ENTRY,
         };
     }

@@ -1,13 +1,19 @@
 //! Requests and policies for the tests of this folder.
 
+use std::{path::Path, time::Duration};
+
 use landfall::{
     api::ids::Target,
     policy::{
         Options, Policies,
         config::Config,
         request::{Creates, Request, Workflow},
+        state::State,
     },
 };
+
+/// Longer than anything takes here, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The request of a workflow in `namespace` for a pod in `target`, written `cluster/namespace`.
 pub fn request(namespace: &str, target: &str) -> Request {
@@ -31,6 +37,31 @@ pub fn request(namespace: &str, target: &str) -> Request {
 /// The configuration of these two texts.
 pub fn config(namespace_roles: Option<&str>, policies: Option<&str>) -> Config {
     Config::parse(namespace_roles, policies).unwrap().0
+}
+
+/// The policy of the folder at `path`, which is looked at only when there is an event, or `configure` is called.
+pub fn of_folder(path: &Path, policies: &str) -> Policies {
+    let config = config(None, Some(policies));
+    let rescan = Duration::from_secs(3600);
+    Policies::start(Options { folder: Some(path.to_owned()), config, rescan, ..Options::default() }).unwrap()
+}
+
+/// The state, once it is as `expected` says.
+pub fn wait(policies: &Policies, expected: impl FnMut(&State) -> bool) -> State {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut states = policies.subscribe_state();
+    let waited = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, states.wait_for(expected)).await.ok()?.ok().map(|state| state.clone())
+    });
+    waited.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {:?}", policies.state()))
+}
+
+/// What a denial of `request` says: its module, code and generation; or that it is allowed.
+pub fn ask(policies: &Policies, template: &str) -> String {
+    let decision =
+        policies.decide_blocking(&Request { template: template.to_owned(), ..request("argo", "default/argo") });
+    let generation = decision.generation;
+    format!("{} {} {generation}", decision.module, decision.code().unwrap_or("allow"))
 }
 
 /// The built-in module with these roles.

@@ -1,0 +1,80 @@
+//! The exports.
+
+use std::{
+    hint::black_box,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+wit_bindgen::generate!({ path: "../../wit", world: "module" });
+
+use exports::landfall::policy::policy;
+
+static SETTINGS: Mutex<String> = Mutex::new(String::new());
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+struct Guest;
+
+export!(Guest);
+
+impl policy::Guest for Guest {
+    fn configure(settings: String) -> Result<policy::Needs, String> {
+        let told = |word: &str| settings.contains(&format!("\"{word}\""));
+        for word in ["trap", "loop", "memory", "recurse"] {
+            if told(word) {
+                misbehave(word);
+            }
+        }
+        if told("refuse") {
+            return Err("setting \"refuse\": told to".to_owned());
+        }
+        let needs = if told("pod") { policy::Needs::POD } else { policy::Needs::empty() };
+        *SETTINGS.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(needs)
+    }
+
+    fn authorize(request: policy::Request) -> policy::Decision {
+        let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+        match request.template.as_str() {
+            "long" => return deny("x".repeat(1 << 20), "long"),
+            "bad-code" => return deny("a code that is none".to_owned(), "Not A Code"),
+            "pod" => return deny(format!("pod: {:?}", request.pod), "pod"),
+            "count" => return deny(format!("call {calls} of this instance"), "count"),
+            word => misbehave(word),
+        }
+        if SETTINGS.lock().unwrap_or_else(PoisonError::into_inner).contains("\"allow\"") {
+            return policy::Decision::Allow;
+        }
+        deny("this module denies everything".to_owned(), "deny-all")
+    }
+}
+
+fn misbehave(word: &str) {
+    match word {
+        "trap" => panic!("told to"),
+        "loop" => loop {
+            black_box(word);
+        },
+        "memory" => loop {
+            black_box(vec![1_u8; 1 << 20]).leak();
+        },
+        "recurse" => {
+            black_box(deeper(1));
+        }
+        _ => {}
+    }
+}
+
+fn deeper(level: u64) -> u64 {
+    if level == u64::MAX {
+        return 0;
+    }
+    let place = black_box([level; 16]);
+    black_box(deeper(place[3] + 1)) + place[7]
+}
+
+fn deny(reason: String, code: &str) -> policy::Decision {
+    policy::Decision::Deny(policy::Denial { reason, code: code.to_owned() })
+}

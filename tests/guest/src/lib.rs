@@ -1,0 +1,11 @@
+//! A policy module for tests. Without settings it denies everything with the code `deny-all`. What else it can be told:
+//!
+//! - settings that contain `"allow"`: it allows everything; `"pod"`: it asks for the pod;
+//! - settings that contain `"trap"`, `"loop"`, `"memory"`, `"recurse"`, `"refuse"`: `configure` does that;
+//! - a request whose template is `trap`, `loop`, `memory`, `recurse`, `long`, `bad-code`, `pod` or `count`: so does
+//!   `authorize`.
+//!
+//! `cargo run -p policy-build -- tests/guest` makes `guest.wasm` of it.
+
+#[cfg(target_arch = "wasm32")]
+mod component;

@@ -1,0 +1,120 @@
+//! The built-in module: the committed component is of this tree, and answers as the same crate does natively.
+
+use std::{path::Path, sync::Arc};
+
+use landfall::policy::{
+    decision::Denial,
+    host::Host,
+    module::Prepared,
+    roles::{Entry, Roles, Rule},
+    store::BUILTIN,
+};
+use landfall_policy_builtin as native;
+
+use crate::{policy::support::request, support::modules};
+
+#[path = "../../../policies/build/src/sources.rs"]
+mod sources;
+
+/// Settings that are generated, and questions to each.
+const SETTINGS: u64 = 10;
+const QUESTIONS: u64 = 400;
+
+#[test]
+fn the_committed_components_are_of_this_tree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (folder, component) in [("policies/builtin", BUILTIN), ("tests/guest", modules::DENY_ALL)] {
+        let digest = sources::digest(&root.join(folder), &root.join("wit")).unwrap();
+        assert!(
+            component.ends_with(format!("{}{digest}", sources::SECTION).as_bytes()),
+            "{folder} has changed: build it again with `cargo run -p policy-build -- {folder}`"
+        );
+    }
+}
+
+/// SplitMix64: the same questions on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (value ^ (value >> 31)) % end
+    }
+
+    fn pick<'a>(&mut self, names: &[&'a str]) -> &'a str {
+        names[usize::try_from(self.below(names.len() as u64)).unwrap()]
+    }
+
+    fn list<T>(&mut self, longest: u64, mut item: impl FnMut(&mut Random) -> T) -> Vec<T> {
+        (0..self.below(longest + 1)).map(|_| item(self)).collect()
+    }
+}
+
+const NAMES: &[&str] = &["default", "other", "argo", "team-a", "team-b", "x", "other-ns"];
+const NAMES_IN_RULES: &[&str] = &["default", "other", "argo", "team-a", "team-b", "x", "", "*", "Nö \"t\""];
+
+fn roles(random: &mut Random) -> Roles {
+    if random.below(8) == 0 {
+        return Roles::Absent;
+    }
+    Roles::Entries(random.list(6, |random| Entry {
+        namespace: random.pick(NAMES_IN_RULES).to_owned(),
+        rules: random.list(4, |random| Rule {
+            cluster_names: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
+            namespaces: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
+        }),
+    }))
+}
+
+/// The rules read as they are written, with no index: a third opinion.
+fn plain(roles: &Roles, namespace: &str, cluster: &str, target: &str) -> bool {
+    let Roles::Entries(entries) = roles else { return cluster == "default" && target == namespace };
+    let has = |names: &[String], name: &str| names.iter().any(|other| other.is_empty() || other == name);
+    entries
+        .iter()
+        .filter(|entry| entry.namespace.is_empty() || entry.namespace == namespace)
+        .flat_map(|entry| &entry.rules)
+        .any(|rule| has(&rule.cluster_names, cluster) && has(&rule.namespaces, target))
+}
+
+#[test]
+fn component_and_native_build_agree() {
+    let host = Host::new().unwrap();
+    let prepared = Prepared::new(&host, Arc::from(BUILTIN)).unwrap();
+    for seed in 0..SETTINGS {
+        let mut random = Random(seed);
+        let roles = roles(&mut random);
+        let settings = roles.to_settings();
+        let module = prepared.configure(&host, "builtin", &settings).unwrap();
+        assert_eq!(module.pooled_because(), None);
+        let rules = native::configure(&settings.to_string()).unwrap();
+        for _ in 0..QUESTIONS {
+            let [namespace, cluster, target] = [(); 3].map(|()| random.pick(NAMES));
+            let request = request(namespace, &format!("{cluster}/{target}"));
+            let question =
+                native::Request { home: "default", workflow_namespace: namespace, cluster, namespace: target };
+            let answered = module.ask(&host, &request).unwrap();
+            let expected = match native::authorize(&rules, &question) {
+                native::Decision::Allow => None,
+                native::Decision::Deny { reason, code } => Some(Denial::of_module("builtin", &reason, code)),
+            };
+            let place = format!("seed {seed}: {namespace} -> {cluster}/{target} under {settings}");
+            assert_eq!(answered, expected, "{place}");
+            assert_eq!(answered.is_none(), plain(&roles, namespace, cluster, target), "{place}");
+        }
+    }
+}
+
+#[test]
+fn settings_that_are_not_of_the_host_are_refused() {
+    let host = Host::new().unwrap();
+    let prepared = Prepared::new(&host, Arc::from(BUILTIN)).unwrap();
+    for settings in ["[]", r#"{"rules":[]}"#, r#"{"roles":[{}]}"#, r#"{"roles":[{"namespace":1}]}"#] {
+        let wrong = native::configure(settings).unwrap_err();
+        let refused = prepared.configure(&host, "builtin", &serde_json::from_str(settings).unwrap()).unwrap_err();
+        assert_eq!(refused.to_string(), format!("refuses its settings: {wrong}"));
+    }
+}

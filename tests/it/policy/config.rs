@@ -1,0 +1,85 @@
+//! Mistakes in the configuration: each refuses it and is named with line, place, and the name that was meant.
+
+use landfall::policy::config::{ChainConfig, Config, ModuleConfig, ModulesConfig};
+
+fn refused(namespace_roles: Option<&str>, policies: Option<&str>) -> String {
+    Config::parse(namespace_roles, policies).unwrap_err().to_string()
+}
+
+#[test]
+fn mistakes_in_roles() {
+    let check = |text: &str, expected: &str| assert_eq!(refused(Some(text), None), expected, "{text}");
+    check(
+        "- namespce: argo\n  rules: []\n",
+        "namespaceRoles line 1: [0].namespce: unknown field, did you mean \"namespace\"?; \
+         namespaceRoles line 1: [0]: missing field \"namespace\" (\"\" means every namespace)",
+    );
+    check(
+        "- namespace: argo\n  rules:\n    - clusterName: [default]\n      namespaces: [argo]\n",
+        "namespaceRoles line 3: [0].rules[0].clusterName: unknown field, did you mean \"clusterNames\"?",
+    );
+    check(
+        "- namespace: argo\n  rules:\n    - clusterNames: default\n      namespaces: [argo, 7, true]\n",
+        "namespaceRoles line 3: [0].rules[0].clusterNames: expected a list, found text; \
+         namespaceRoles line 4: [0].rules[0].namespaces[1]: expected text, found a number; \
+         namespaceRoles line 4: [0].rules[0].namespaces[2]: expected text, found a boolean",
+    );
+    check("argo", "namespaceRoles line 1: expected a list, found text");
+    check("- argo", "namespaceRoles line 1: [0]: expected a map with \"namespace\" and \"rules\", found text");
+    check(
+        "namespaces:\n- namespace: argo\n",
+        "namespaceRoles line 2: namespaces[0].namespace: unknown field, did you mean \"name\"?; \
+         namespaceRoles line 2: namespaces[0]: missing field \"name\" (\"\" means every namespace)",
+    );
+    check("roles: []", "namespaceRoles line 1: roles: unknown field, known here: \"namespaces\"");
+    for malformed in ["- namespace: [", "- {namespace: a, namespace: b}", "- namespace: *", "a: b\n---\nc: d\n"] {
+        let error = refused(Some(malformed), None);
+        assert!(error.starts_with("namespaceRoles line "), "{malformed:?}: {error}");
+    }
+}
+
+#[test]
+fn a_star_is_warned_of() {
+    let text = "- namespace: '*'\n  rules:\n    - clusterNames: ['*']\n      namespaces: ['']\n";
+    let (_, warnings) = Config::parse(Some(text), None).unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "namespaceRoles line 1: [0].namespace: \"*\" is an ordinary name and matches nothing else; \"\" means any",
+            "namespaceRoles line 3: [0].rules[0].clusterNames[0]: \"*\" is an ordinary name and matches nothing else; \
+             \"\" means any",
+        ]
+    );
+}
+
+#[test]
+fn the_chain() {
+    let check = |text: &str, builtin: bool, modules: ModulesConfig| {
+        assert_eq!(Config::parse(None, Some(text)).unwrap().0.chain, ChainConfig { builtin, modules }, "{text}");
+    };
+    check("", true, ModulesConfig::WholeFolder);
+    check("builtin: false", false, ModulesConfig::WholeFolder);
+    check("modules: []", true, ModulesConfig::Listed(vec![]));
+    let images = ModuleConfig { file: "images.wasm".to_owned(), settings: serde_json::json!({"allow": ["a", 1.5]}) };
+    let other = ModuleConfig { file: "other.wasm".to_owned(), settings: serde_json::json!({}) };
+    check(
+        "builtin: true\nmodules:\n- file: images.wasm\n  settings: {allow: [a, 1.5]}\n- file: other.wasm\n",
+        true,
+        ModulesConfig::Listed(vec![images, other]),
+    );
+}
+
+#[test]
+fn mistakes_in_the_chain() {
+    let check = |text: &str, expected: &str| assert_eq!(refused(None, Some(text)), expected, "{text}");
+    check("builtin: nope", "policies line 1: builtin: expected true or false, found text");
+    check("module: []", "policies line 1: module: unknown field, did you mean \"modules\"?");
+    check("builtin: false\nmodules: []", "policies line 2: modules: no module is left in the chain");
+    check("modules: [{}]", "policies line 1: modules[0]: missing field \"file\"");
+    check(
+        "modules:\n- file: ../x.wasm\n",
+        "policies line 2: modules[0].file: \"../x.wasm\" is not the name of a .wasm file in the policy folder",
+    );
+    check("modules:\n- file: a.wasm\n- file: a.wasm\n", "policies line 3: modules[1]: \"a.wasm\" is listed twice");
+}

@@ -1,0 +1,69 @@
+//! Policy modules as bytes, to be written into a policy folder as `NAME.wasm`.
+//!
+//! [`DENY_ALL`] denies everything with the code `deny-all`; its crate, `tests/guest`, says what else it can be told by its
+//! settings and by the name of the template. The others can't be loaded at all, each for one reason.
+
+/// A component that denies everything: `tests/guest`.
+pub const DENY_ALL: &[u8] = include_bytes!("../../guest/guest.wasm");
+
+/// The start of a component.
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+/// A core module with nothing in it.
+const CORE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// [`DENY_ALL`], but with a nested component that holds a module: no snapshot of such a one can be taken.
+pub fn without_snapshot() -> Vec<u8> {
+    let inner = [COMPONENT, &section(1, CORE)].concat();
+    [DENY_ALL, &section(4, &inner)].concat()
+}
+
+/// [`DENY_ALL`], but exporting the interface under another name.
+pub fn of_another_interface() -> Vec<u8> {
+    replaced("landfall:policy/policy@1.0.0", "landfall:policy/policz@1.0.0")
+}
+
+/// [`DENY_ALL`], but one field of the request has another name.
+pub fn of_another_record() -> Vec<u8> {
+    replaced("service-account", "service-accounz")
+}
+
+/// A component that imports two instances.
+pub fn with_imports() -> Vec<u8> {
+    // One type, an instance without exports; two imports of it.
+    let types = [1, 0x42, 0];
+    let mut imports = vec![2];
+    for name in ["wasi:cli/environment@0.2.0", "wasi:clocks/wall-clock@0.2.0"] {
+        imports.push(0);
+        imports.push(u8::try_from(name.len()).unwrap());
+        imports.extend(name.as_bytes());
+        imports.extend([5, 0]);
+    }
+    [COMPONENT, &section(7, &types), &section(10, &imports)].concat()
+}
+
+/// A core module that imports a function.
+pub fn core_module() -> Vec<u8> {
+    let types = [1, 0x60, 0, 0];
+    let imports = b"\x01\x03env\x03now\0\0";
+    [CORE, &section(1, &types), &section(2, imports)].concat()
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    assert!(length < 128, "a length of one byte");
+    [&[id, length], content].concat()
+}
+
+fn replaced(old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = DENY_ALL.to_vec();
+    let mut found = 0;
+    for at in 0..=bytes.len() - old.len() {
+        if bytes[at..].starts_with(old.as_bytes()) {
+            bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{old:?} is not in the module");
+    bytes
+}
