@@ -160,7 +160,7 @@ impl Reader {
             Value::Map(_) => {
                 // The later spelling: a map with the one key `namespaces`, and `name` in place of `namespace`.
                 let fields = self.map("", &root, &["namespaces"]);
-                self.list("namespaces", find(&fields, "namespaces"))
+                self.list("namespaces", find(fields, "namespaces"))
                     .map(|(path, node)| (path, node, "name"))
                     .collect::<Vec<_>>()
             }
@@ -173,7 +173,7 @@ impl Reader {
 
     fn entry(&mut self, path: &str, node: &Node, naming: &str) -> Entry {
         let fields = self.map(path, node, &[naming, "rules"]);
-        let namespace = match find(&fields, naming) {
+        let namespace = match find(fields, naming) {
             // Absent must not read as "", which is every namespace.
             None => {
                 if matches!(node.value, Value::Map(_)) {
@@ -183,15 +183,15 @@ impl Reader {
             }
             Some(name) => self.name(&join(path, naming), name),
         };
-        let rules: Vec<_> = self.list(&join(path, "rules"), find(&fields, "rules")).collect();
+        let rules: Vec<_> = self.list(&join(path, "rules"), find(fields, "rules")).collect();
         let rules = rules.into_iter().map(|(path, node)| self.rule(&path, node)).collect();
         Entry { namespace, rules }
     }
 
     fn rule(&mut self, path: &str, node: &Node) -> Rule {
         let fields = self.map(path, node, &["clusterNames", "namespaces"]);
-        let cluster_names = self.names(&join(path, "clusterNames"), find(&fields, "clusterNames"));
-        let namespaces = self.names(&join(path, "namespaces"), find(&fields, "namespaces"));
+        let cluster_names = self.names(&join(path, "clusterNames"), find(fields, "clusterNames"));
+        let namespaces = self.names(&join(path, "namespaces"), find(fields, "namespaces"));
         Rule { cluster_names, namespaces }
     }
 
@@ -215,8 +215,8 @@ impl Reader {
             return ChainConfig::default();
         }
         let fields = self.map("", &root, &["builtin", "modules"]);
-        let builtin = find(&fields, "builtin").is_none_or(|node| self.boolean("builtin", node));
-        let Some(list) = find(&fields, "modules") else {
+        let builtin = find(fields, "builtin").is_none_or(|node| self.boolean("builtin", node));
+        let Some(list) = find(fields, "modules") else {
             return ChainConfig { builtin, modules: ModulesConfig::WholeFolder };
         };
         let items: Vec<_> = self.list("modules", Some(list)).collect();
@@ -239,7 +239,7 @@ impl Reader {
 
     fn module(&mut self, path: &str, node: &Node) -> ModuleConfig {
         let fields = self.map(path, node, &["file", "settings"]);
-        let file = match find(&fields, "file") {
+        let file = match find(fields, "file") {
             None => {
                 self.mistake(node.line, path, "missing field \"file\"".to_owned());
                 String::new()
@@ -254,7 +254,7 @@ impl Reader {
                 name
             }
         };
-        let settings = find(&fields, "settings").map_or_else(|| serde_json::json!({}), Node::to_json);
+        let settings = find(fields, "settings").map_or_else(|| serde_json::json!({}), Node::to_json);
         ModuleConfig { file, settings }
     }
 
