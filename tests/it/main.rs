@@ -5,6 +5,7 @@ mod apiserver;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod controller;
 mod engine;
 #[cfg(test)]
 mod manifests;

@@ -1,0 +1,7 @@
+//! The controller on two clusters of this process: whole workflows, policy, lost clusters, crashes.
+
+mod clusters;
+mod faults;
+mod roles;
+mod runs;
+mod world;

@@ -1,0 +1,85 @@
+//! What policy says while the controller runs.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::controller::world::{World, node, one_pod, outcome};
+
+/// As the document shows them.
+const NARROW: &str = "
+- namespace: argo
+  rules:
+    - {clusterNames: [default], namespaces: [argo]}
+    - {clusterNames: [other], namespaces: [other-ns]}
+";
+const WIDER: &str = "
+- namespace: argo
+  rules:
+    - {clusterNames: [default], namespaces: [argo]}
+    - {clusterNames: [other], namespaces: [argo, other-ns]}
+";
+
+async fn set_roles(world: &World, roles: &str) {
+    let api: Api<ConfigMap> = world.home.api("argo");
+    let patch = Patch::Merge(json!({"data": {"namespaceRoles": roles}}));
+    api.patch("workflow-controller-configmap", &PatchParams::default(), &patch).await.expect("it is there");
+}
+
+#[tokio::test]
+async fn denial_ends_the_node_and_nothing_is_created() {
+    let mut world = World::new(NARROW).await;
+    world.start();
+    let elsewhere = json!({"clusterName": "other", "namespace": "argo"});
+    let workflow = world.run_to_end("argo", one_pod("denied", elsewhere)).await;
+    assert!(outcome(&workflow).starts_with("Error: denied by policy module \"builtin\""), "{}", outcome(&workflow));
+    assert!(node(&workflow, "denied").contains("no-rule") || node(&workflow, "denied").contains("rule"));
+    assert!(world.other.pods("argo").await.is_empty());
+    let said = |event: &Event| event.reason.as_deref() == Some("PolicyDenied");
+    world.home.first_event(said).await;
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn wider_roles_let_the_next_workflow_run() {
+    let mut world = World::new(NARROW).await;
+    world.start();
+    let elsewhere = json!({"clusterName": "other", "namespace": "argo"});
+    let before = world.run_to_end("argo", one_pod("before", elsewhere.clone())).await;
+    assert!(outcome(&before).starts_with("Error: denied"), "{}", outcome(&before));
+
+    let mut states = world.policies.subscribe_state();
+    let generation = world.policies.state().generation;
+    set_roles(&world, WIDER).await;
+    states.wait_for(|state| state.generation > generation).await.expect("policy goes on");
+
+    let after = world.home.create("argo", one_pod("after", elsewhere)).await;
+    let pod = world.other.pod("argo", |_| true).await;
+    world.other.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&after).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn broken_roles_leave_the_last_good_ones_and_say_why() {
+    let mut world = World::new(WIDER).await;
+    world.start();
+    let mut states = world.policies.subscribe_state();
+    let generation = world.policies.state().generation;
+    set_roles(&world, "- namespace: argo\n  rulez: []\n").await;
+    let state = states.wait_for(|state| state.refusal.is_some()).await.expect("policy goes on").clone();
+    assert_eq!(state.generation, generation);
+    let said = |event: &Event| event.reason.as_deref() == Some("ConfigurationRefused");
+    let event = world.home.first_event(said).await;
+    assert!(event.message.as_deref().unwrap_or_default().contains("rulez"), "{event:?}");
+
+    let elsewhere = json!({"clusterName": "other", "namespace": "argo"});
+    let workflow = world.home.create("argo", one_pod("still", elsewhere)).await;
+    let pod = world.other.pod("argo", |_| true).await;
+    world.other.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    world.shutdown().await;
+}

@@ -1,0 +1,326 @@
+//! Two clusters in this process, a controller at home, and a gate before each through which the controller speaks to it:
+//! what a network does to it, the gate does. The clusters, the policy and the controller are the real ones.
+
+use std::{fmt::Debug, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use http::{Method, Request, Response};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+    client::Body,
+};
+use landfall::{
+    api::workflow::Workflow,
+    clusters::{Clusters, rest_config::Allowed},
+    controller,
+    local::{
+        apiserver::{self, ApiServer},
+        logs::Logs,
+        runtime::{self, Runtime},
+    },
+    policy::{self, Policies},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tower::{BoxError, Service};
+
+/// Longer than anything here takes on a loaded machine. It only ends tests that would hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the gate before a cluster does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gate {
+    /// Let everything through.
+    Open,
+    /// Let nothing through.
+    Closed,
+    /// Let creates of pods get lost on their way, without an answer.
+    LosePods,
+    /// Change the workflow just before the controller's next write of it reaches the server.
+    Meddle,
+}
+
+/// One cluster.
+pub struct Side {
+    pub server: ApiServer,
+    pub gate: watch::Sender<Gate>,
+    /// How many creates of pods got lost.
+    pub lost: watch::Sender<u32>,
+    runtime: Option<Runtime>,
+}
+
+/// Everything.
+pub struct World {
+    pub home: Side,
+    pub other: Side,
+    pub policies: Policies,
+    running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+}
+
+/// Roles that allow all that these tests do.
+pub const ROLES: &str = "
+- namespace: ''
+  rules:
+    - clusterNames: ['']
+      namespaces: ['']
+";
+
+impl World {
+    /// With these roles, and without a controller yet.
+    pub async fn new(roles: &str) -> World {
+        let home = Side::new("default");
+        let other = Side::new("other");
+        let data = json!({"metadata": {"name": "workflow-controller-configmap"}, "data": {"namespaceRoles": roles}});
+        home.create::<ConfigMap>("argo", data).await;
+        let settings = controller::config::load(home.client(), &"argo".parse().unwrap()).await.unwrap();
+        let options = policy::Options { config: settings.policy, ..policy::Options::default() };
+        let policies = Policies::start(options).unwrap();
+        World { home, other, policies, running: None }
+    }
+
+    /// With a controller, and with runtimes for the pods.
+    pub async fn running(roles: &str) -> World {
+        let mut world = World::new(roles).await;
+        world.home.run_pods();
+        world.other.run_pods();
+        world.start();
+        world
+    }
+
+    /// Starts the controller.
+    pub fn start(&mut self) {
+        let clusters = Clusters::new("default".parse().unwrap(), self.home.gated_client(), Allowed::default());
+        clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
+        let options = controller::Options {
+            clusters,
+            policies: self.policies.clone(),
+            namespace: "argo".parse().unwrap(),
+            managed: None,
+            instance_id: None,
+        };
+        let cancelled = CancellationToken::new();
+        let task = tokio::spawn(controller::run(options, cancelled.clone()));
+        self.running = Some((cancelled, task));
+    }
+
+    /// Ends the controller in the midst of whatever it does.
+    pub async fn kill(&mut self) {
+        let (_, task) = self.running.take().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Ends everything in good order.
+    pub async fn shutdown(mut self) {
+        if let Some((cancelled, task)) = self.running.take() {
+            cancelled.cancel();
+            task.await.unwrap().unwrap();
+        }
+        for side in [&mut self.home, &mut self.other] {
+            if let Some(runtime) = side.runtime.take() {
+                runtime.shutdown().await;
+            }
+        }
+    }
+
+    /// Creates a workflow and waits for its end.
+    pub async fn run_to_end(&self, namespace: &str, workflow: Value) -> Workflow {
+        let workflow: Workflow = self.home.create(namespace, workflow).await;
+        self.end_of(&workflow).await
+    }
+
+    /// Waits for the end of a workflow.
+    pub async fn end_of(&self, workflow: &Workflow) -> Workflow {
+        self.home.until(workflow, |workflow: &Workflow| workflow.status.finished_at.is_some()).await
+    }
+}
+
+impl Side {
+    fn new(name: &str) -> Side {
+        let namespaces = ["argo", "elsewhere", "other-ns"].map(str::to_owned).to_vec();
+        let server = ApiServer::new(apiserver::Options { name: name.to_owned(), logs: Logs::default(), namespaces });
+        server.ensure_service_account("argo", "workflow");
+        Side { server, gate: watch::Sender::new(Gate::Open), lost: watch::Sender::new(0), runtime: None }
+    }
+
+    fn run_pods(&mut self) {
+        let options = runtime::Options::new(env!("CARGO_BIN_EXE_landfall").into());
+        self.runtime = Some(Runtime::start(self.client(), Logs::default(), options).unwrap());
+    }
+
+    /// The cluster as tests see it, whatever the gate does.
+    pub fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    /// The cluster as the controller sees it.
+    fn gated_client(&self) -> Client {
+        let (server, gate, lost) = (self.server.clone(), self.gate.clone(), self.lost.clone());
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (mut server, gate, lost) = (server.clone(), gate.clone(), lost.clone());
+            async move {
+                let now = *gate.borrow();
+                match now {
+                    Gate::Open => {}
+                    Gate::Closed => return Err(BoxError::from("connection refused by the gate")),
+                    Gate::LosePods if is(&request, Method::POST, "/pods") => {
+                        lost.send_modify(|lost| *lost += 1);
+                        return std::future::pending().await;
+                    }
+                    Gate::Meddle if is(&request, Method::PUT, "/workflows/") => {
+                        gate.send_replace(Gate::Open);
+                        meddle(&server.client(), request.uri().path()).await;
+                    }
+                    Gate::LosePods | Gate::Meddle => {}
+                }
+                let answer: Response<_> = server.call(request).await.map_err(BoxError::from)?;
+                Ok(answer)
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client(), namespace)
+    }
+
+    pub async fn create<K>(&self, namespace: &str, object: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + serde::Serialize,
+    {
+        // As it is, with fields that the type doesn't know.
+        let api: Api<kube::api::DynamicObject> =
+            Api::namespaced_with(self.client(), namespace, &kube::api::ApiResource::erase::<K>(&()));
+        let mut object = object;
+        object["apiVersion"] = json!(K::api_version(&()));
+        object["kind"] = json!(K::kind(&()));
+        let object = serde_json::from_value(object).unwrap();
+        let created = api.create(&PostParams::default(), &object).await.unwrap();
+        serde_json::from_value(serde_json::to_value(created).unwrap()).unwrap_or_else(|_| panic!("unreadable"))
+    }
+
+    /// Waits until an object is so.
+    pub async fn until<K>(&self, object: &K, holds: impl Fn(&K) -> bool) -> K
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let field = format!("metadata.name={}", object.name_any());
+        let namespace = object.namespace().unwrap();
+        let found = self.first(&namespace, ListParams::default().fields(&field), &holds).await;
+        match found {
+            Ok(found) => found,
+            Err(last) => panic!("waited in vain, last seen: {last:#?}"),
+        }
+    }
+
+    /// Waits for a pod that is so.
+    pub async fn pod(&self, namespace: &str, holds: impl Fn(&Pod) -> bool) -> Pod {
+        match self.first(namespace, ListParams::default(), &holds).await {
+            Ok(found) => found,
+            Err(last) => panic!("waited in vain for a pod, last seen: {last:#?}"),
+        }
+    }
+
+    async fn first<K>(&self, namespace: &str, params: ListParams, holds: &impl Fn(&K) -> bool) -> Result<K, Option<K>>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut last = None;
+        let search = async {
+            let api: Api<K> = self.api(namespace);
+            let list = api.list(&params).await.unwrap();
+            let version = list.metadata.resource_version.clone().unwrap();
+            if let Some(found) = list.items.into_iter().find(|object| holds(object)) {
+                return found;
+            }
+            let watch = WatchParams { field_selector: params.field_selector.clone(), ..WatchParams::default() };
+            let mut events = api.watch(&watch, &version).await.unwrap().boxed();
+            loop {
+                match events.try_next().await.unwrap().expect("the watch goes on") {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) if holds(&object) => return object,
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => last = Some(object),
+                    WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+                    WatchEvent::Error(status) => panic!("{status:?}"),
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(found) => Ok(found),
+            Err(_) => Err(last),
+        }
+    }
+
+    pub async fn pods(&self, namespace: &str) -> Vec<Pod> {
+        self.api::<Pod>(namespace).list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits for an Event in the namespace of the workflows.
+    pub async fn first_event(&self, holds: impl Fn(&Event) -> bool) -> Event {
+        match self.first("argo", ListParams::default(), &holds).await {
+            Ok(found) => found,
+            Err(last) => panic!("waited in vain for an event, last seen: {last:#?}"),
+        }
+    }
+
+    /// Plays the kubelet: the pod runs.
+    pub async fn begin_pod(&self, pod: &Pod) {
+        let patch = json!({"status": {"phase": "Running"}});
+        let api: Api<Pod> = self.api(&pod.namespace().unwrap());
+        api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Plays the kubelet: the pod's container ran and ended so.
+    pub async fn end_pod(&self, pod: &Pod, exit_code: i32) {
+        let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+        let reason = if exit_code == 0 { "Completed" } else { "Error" };
+        let state =
+            json!({"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": "2026-01-01T00:00:00Z"}});
+        let container =
+            json!({"name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+        let patch = json!({"status": {"phase": phase, "containerStatuses": [container]}});
+        let api: Api<Pod> = self.api(&pod.namespace().unwrap());
+        api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+}
+
+fn is(request: &Request<Body>, method: Method, path: &str) -> bool {
+    request.method() == method && request.uri().path().contains(path)
+}
+
+async fn meddle(client: &Client, path: &str) {
+    let mut parts = path.rsplit('/');
+    let (name, _, namespace) = (parts.next().unwrap(), parts.next(), parts.next().unwrap());
+    let api: Api<Workflow> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({"metadata": {"labels": {"meddled": "yes"}}});
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+}
+
+/// A workflow of one step that goes where the fields of the template say.
+pub fn one_pod(name: &str, template: Value) -> Value {
+    let mut main = json!({"name": "main", "container": {"image": "argoproj/argosay:v2"}});
+    json_patch::merge(&mut main, &template);
+    json!({"metadata": {"name": name}, "spec": {"entrypoint": "main", "templates": [main]}})
+}
+
+/// Phase and message, as one text.
+pub fn outcome(workflow: &Workflow) -> String {
+    let message = workflow.status.message.as_deref().unwrap_or_default();
+    format!("{}: {message}", workflow.status.phase)
+}
+
+/// A node's phase and message, as one text.
+pub fn node(workflow: &Workflow, name: &str) -> String {
+    let node = workflow.status.nodes.values().find(|node| node.display_name == name);
+    let node = node.unwrap_or_else(|| panic!("no node {name} in {workflow:#?}"));
+    format!("{}: {}", node.phase, node.message.as_deref().unwrap_or_default())
+}
