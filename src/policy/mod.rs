@@ -96,7 +96,9 @@ impl Policies {
     pub fn start(options: Options) -> anyhow::Result<Policies> {
         let host = Host::new().context("setting up the WebAssembly engine")?;
         let in_force = Arc::new(InForce::new(host, options.managed));
-        let mut reload = Reload::new(Arc::clone(&in_force), options.config, options.folder, options.rescan);
+        // A relative path has no parent to watch.
+        let folder = options.folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+        let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, options.rescan);
         reload.look_until_settled();
         let (sender, receiver) = mpsc::channel();
         let hints = sender.clone();

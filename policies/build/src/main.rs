@@ -77,8 +77,8 @@ fn compile(folder: &Path) -> Result<PathBuf> {
         bail!("cargo ended with {}", output.status);
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let files = messages.split('"').filter(|text| text.ends_with(".wasm") && !text.contains("/deps/"));
-    files.last().map(PathBuf::from).context("cargo named no .wasm file")
+    let mut files = messages.split('"').filter(|text| text.ends_with(".wasm") && !text.contains("/deps/"));
+    files.next_back().map(PathBuf::from).context("cargo named no .wasm file")
 }
 
 fn program(variable: &str, name: &str) -> PathBuf {

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use landfall::policy::{Options, Policies, store::BUILTIN};
+use landfall::policy::{
+    Options, Policies,
+    folder::{Folder, Reading, STILL},
+    store::BUILTIN,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -17,16 +21,16 @@ use crate::{
 /// A policy that is only what the folder holds.
 const WITHOUT_BUILTIN: &str = "builtin: false";
 
-struct Folder {
+struct Place {
     root: TempDir,
     path: PathBuf,
 }
 
-fn folder() -> Folder {
+fn folder() -> Place {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("policies");
     fs::create_dir(&path).unwrap();
-    Folder { root, path }
+    Place { root, path }
 }
 
 /// As the kubelet writes a volume: a folder named by the time, the link `..data` swapped by a rename, a link a file.
@@ -84,14 +88,10 @@ fn a_bad_set_leaves_the_last_good_one_in_force_and_says_why() {
     fs::write(&site, modules::DENY_ALL).unwrap();
     let policies = of_folder(&folder.path, WITHOUT_BUILTIN);
     let check = |expected: &[&str]| {
-        let state = wait(&policies, |state| state.refusal.is_some());
-        let refusal = state.refusal.unwrap();
-        for part in expected {
-            assert!(refusal.reason.contains(part), "{part:?} is not in {:?}", refusal.reason);
-        }
-        assert!(state.generation == 1);
-        assert_eq!(ask(&policies, "other"), "site deny-all 1");
-        refusal
+        let says = |reason: &str| expected.iter().all(|part| reason.contains(part));
+        let state = wait(&policies, |state| state.refusal.as_ref().is_some_and(|refusal| says(&refusal.reason)));
+        assert_eq!((state.generation, ask(&policies, "other").as_str()), (1, "site deny-all 1"));
+        state.refusal.unwrap()
     };
     let mend = || {
         fs::create_dir_all(&folder.path).unwrap();
@@ -124,16 +124,20 @@ fn a_bad_set_leaves_the_last_good_one_in_force_and_says_why() {
 fn a_file_counts_once_it_stands_still() {
     let folder = folder();
     let site = folder.path.join("site.wasm");
-    fs::write(&site, BUILTIN).unwrap();
-    let policies = of_folder(&folder.path, WITHOUT_BUILTIN);
-    let mut states = policies.subscribe_state();
-    states.mark_unchanged();
-    // Half of it, then all of it at once: the half is not even tried.
-    fs::write(&site, &modules::DENY_ALL[..modules::DENY_ALL.len() / 2]).unwrap();
-    fs::write(&site, modules::DENY_ALL).unwrap();
-    let state = wait(&policies, |state| state.generation == 2 || state.refusal.is_some());
-    assert_eq!(state.refusal, None);
-    assert_eq!(ask(&policies, "other"), "site deny-all 2");
+    let mut reader = Folder::default();
+    let mut read = || reader.read(&folder.path).unwrap();
+    fs::write(&site, b"half").unwrap();
+    assert!(matches!(read(), Reading::Unsettled(wait) if wait == STILL));
+    // However long that took: now it has changed, and waits anew.
+    fs::write(&site, b"half and half").unwrap();
+    assert!(matches!(read(), Reading::Unsettled(wait) if wait == STILL));
+    let files = loop {
+        match read() {
+            Reading::Complete(files) => break files.files,
+            Reading::Unsettled(_) => std::thread::yield_now(),
+        }
+    };
+    assert_eq!(files.get("site.wasm").map(|bytes| &bytes[..]), Some(&b"half and half"[..]));
 }
 
 #[test]
@@ -207,6 +211,28 @@ fn the_configuration_changes_while_it_runs() {
     };
     wait(&policies, missing);
     change(roles, listed, 6, "builtin+allow allow 6");
+}
+
+#[test]
+fn who_comes_when_all_are_busy_waits() {
+    let folder = folder();
+    fs::write(folder.path.join("site.wasm"), modules::DENY_ALL).unwrap();
+    let policies = of_folder(&folder.path, WITHOUT_BUILTIN);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let asked: Vec<_> = (0..200)
+        .map(|number| {
+            let policies = policies.clone();
+            let mut request = request("argo", "default/argo");
+            // Some of them use up their time.
+            request.template = if number % 20 == 0 { "loop" } else { "other" }.to_owned();
+            runtime.spawn(async move { policies.decide(&request).await.code().map(str::to_owned) })
+        })
+        .collect();
+    for (number, asked) in asked.into_iter().enumerate() {
+        let code = runtime.block_on(asked).unwrap();
+        let expected = if number % 20 == 0 { "time-limit" } else { "deny-all" };
+        assert_eq!(code.as_deref(), Some(expected), "request {number}");
+    }
 }
 
 #[test]
