@@ -6,6 +6,7 @@ mod apiserver;
 mod conformance;
 #[cfg(test)]
 mod controller;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod manifests;

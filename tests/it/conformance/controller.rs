@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use landfall::api::{manifest, node::NodeStatus, workflow::Workflow};
 use serde_json::{Value, json};
 
-use crate::conformance::{
-    Outcome, case_name, files, folder, known,
-    world::{World, set_exit_code, set_phase},
+use crate::{
+    conformance::{Outcome, case_name, files, folder, known},
+    support::world::{World, set_exit_code, set_phase},
 };
 
 #[test]

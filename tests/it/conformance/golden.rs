@@ -13,9 +13,9 @@ use landfall::{
 };
 use serde_json::{Value, json};
 
-use crate::conformance::{
-    Outcome, case_name, files, folder, known, without_empties,
-    world::{End, World},
+use crate::{
+    conformance::{Outcome, case_name, files, folder, known, without_empties},
+    support::world::{End, World},
 };
 
 #[test]

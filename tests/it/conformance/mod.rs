@@ -10,7 +10,6 @@ mod node_ids;
 mod objects;
 mod recorded;
 mod validate;
-mod world;
 
 use std::{
     env, fs,

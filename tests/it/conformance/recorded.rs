@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 use landfall::api::{status::WorkflowStatus, workflow::Workflow};
 use serde_json::json;
 
-use crate::conformance::{
-    Outcome, case_name, files, folder, golden, known,
-    world::{End, World},
+use crate::{
+    conformance::{Outcome, case_name, files, folder, golden, known},
+    support::world::{End, World},
 };
 
 /// What the kubelet says of a pod that it evicted.

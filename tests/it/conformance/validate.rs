@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use landfall::api::{manifest, workflow::Workflow};
 use serde_json::{Value, json};
 
-use crate::conformance::{Outcome, case_name, files, folder, known, world::World};
+use crate::{
+    conformance::{Outcome, case_name, files, folder, known},
+    support::world::World,
+};
 
 #[test]
 fn specs_are_accepted_and_refused_as_by_argo() {

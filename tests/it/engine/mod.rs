@@ -2,4 +2,3 @@
 
 mod simulation;
 mod traces;
-mod world;

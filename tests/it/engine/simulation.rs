@@ -10,7 +10,7 @@ use landfall::{
 };
 use serde_json::{Value, json};
 
-use crate::engine::world::World;
+use crate::support::world::{End, World};
 
 const SEEDS: u64 = 300;
 /// Rounds after which faults stop.
@@ -59,7 +59,7 @@ fn simulate(seed: u64, workflow: &Workflow, is_stormy: bool) -> BTreeMap<String,
         }
         move_some_pods(&mut world, &mut rng);
         assert!(world.created.values().all(|count| *count == 1), "seed {seed}: a pod was created twice");
-        world.now += jiff::SignedDuration::from_secs(rng.i64(0..100));
+        world.advance(jiff::SignedDuration::from_secs(rng.i64(0..100)));
     }
     panic!("seed {seed}: did not end");
 }
@@ -77,12 +77,11 @@ fn move_some_pods(world: &mut World, rng: &mut Rng) {
         if rng.bool() {
             continue;
         }
-        let name = world.node_of(&key);
+        let name = world.node_name_of(&key);
         let exit_code = i32::from(name.bytes().map(u32::from).sum::<u32>() % 7 == 0);
-        match world.pod_phase(&key) {
-            "Pending" => world.set_pod(&key, "Running", 0),
-            "Running" if exit_code == 0 => world.set_pod(&key, "Succeeded", 0),
-            "Running" => world.set_pod(&key, "Failed", exit_code),
+        match world.phase_of(&key) {
+            "Pending" => world.start(&key),
+            "Running" => world.end(&key, &End::Exit(exit_code)),
             _ => (),
         }
     }

@@ -9,7 +9,7 @@ use landfall::{
 };
 use serde::Deserialize;
 
-use crate::engine::world::World;
+use crate::support::world::{End, World};
 
 /// Passes after which a case that has not ended never will.
 const PASSES_MAX: usize = 50;
@@ -88,14 +88,12 @@ fn run(workflow: Workflow, script: &Script) -> String {
         }
         let keys: Vec<_> = world.pods.keys().cloned().collect();
         for key in keys {
-            let exit_code = script.exit_codes.get(&world.node_of(&key)).copied().unwrap_or(0);
-            let next = match (world.pod_phase(&key), exit_code) {
-                ("Pending", _) => "Running",
-                ("Running", 0) => "Succeeded",
-                ("Running", _) => "Failed",
-                (_, _) => continue,
-            };
-            world.set_pod(&key, next, exit_code);
+            let exit_code = script.exit_codes.get(&world.node_name_of(&key)).copied().unwrap_or(0);
+            match world.phase_of(&key) {
+                "Pending" => world.start(&key),
+                "Running" => world.end(&key, &End::Exit(exit_code)),
+                _ => (),
+            }
         }
     }
     panic!("did not end in {PASSES_MAX} passes:\n{trace}");

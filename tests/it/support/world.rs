@@ -1,4 +1,4 @@
-//! The world around the engine, as values: a workflow, its pods, and a clock. What the engine decides is done at once.
+//! The world around the engine, as values: a workflow, its pods, clusters, policy's answers, and a clock.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,7 +8,7 @@ use landfall::{
     api::{contract, ids::ClusterName, workflow::Workflow},
     engine::{
         self, nodes,
-        observed::{ClusterState, Observed, PodKey, PodState},
+        observed::{ClusterState, Denial, Observed, PodKey, PodState},
         plan::{Action, Plan},
     },
 };
@@ -36,6 +36,12 @@ pub struct World {
     pub workflow: Workflow,
     /// The pods that exist.
     pub pods: BTreeMap<PodKey, Pod>,
+    /// The clusters and whether they answer. Nothing is known of the pods of one that doesn't.
+    pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// By node name: why policy says no.
+    pub denied: BTreeMap<String, String>,
+    /// How often a pod was created, over all time.
+    pub created: BTreeMap<PodKey, usize>,
     now: Timestamp,
     /// When the engine wants to look again.
     wake_at: Option<Timestamp>,
@@ -50,30 +56,63 @@ impl World {
         if metadata.name.is_none() {
             metadata.name = metadata.generate_name.as_ref().map(|prefix| format!("{prefix}x"));
         }
-        World { workflow, pods: BTreeMap::new(), now: START.parse().unwrap(), wake_at: None }
+        World {
+            workflow,
+            pods: BTreeMap::new(),
+            clusters: BTreeMap::from([(ClusterName::home(), ClusterState::Ready)]),
+            denied: BTreeMap::new(),
+            created: BTreeMap::new(),
+            now: START.parse().unwrap(),
+            wake_at: None,
+        }
     }
 
-    /// One pass, and everything it decided is done.
-    pub fn pass(&mut self) -> Plan {
-        let plan = engine::reconcile(&self.workflow, &self.observe(), self.now);
+    /// One decision. The engine runs again with each denial, as the controller lets it.
+    pub fn decide(&self) -> Plan {
+        let mut observed = self.observe();
+        loop {
+            let plan = engine::reconcile(&self.workflow, &observed, self.now);
+            let denials = self.denials(&plan);
+            if denials.is_empty() {
+                return plan;
+            }
+            observed.denials.extend(denials);
+        }
+    }
+
+    /// The durable part of a pass.
+    pub fn write_status(&mut self, plan: &Plan) {
         self.workflow.status = plan.status.clone();
         self.workflow.metadata.labels.get_or_insert_default().extend(plan.labels.clone());
         self.workflow.metadata.annotations.get_or_insert_default().extend(plan.annotations.clone());
         self.wake_at = plan.wake_at;
-        for action in &plan.actions {
-            match action {
-                Action::CreatePod(create) => {
-                    let mut pod = (*create.pod).clone();
-                    pod.metadata.uid = Some(format!("uid-of-{}", create.node_id));
-                    set_phase(&mut pod, "Pending");
-                    let key = PodKey { target: create.target.clone(), name: create.pod_name().to_owned() };
-                    self.pods.entry(key).or_insert(pod);
+    }
+
+    /// Carries out one action.
+    pub fn apply(&mut self, action: &Action) {
+        match action {
+            Action::CreatePod(create) => {
+                let key = PodKey { target: create.target.clone(), name: create.pod_name().to_owned() };
+                if self.pods.contains_key(&key) {
+                    return;
                 }
-                Action::DeletePod { target, name, .. } => {
-                    self.pods.remove(&PodKey { target: target.clone(), name: name.clone() });
-                }
+                *self.created.entry(key.clone()).or_default() += 1;
+                let mut pod = (*create.pod).clone();
+                pod.metadata.uid = Some(format!("uid-of-{}", create.node_id));
+                set_phase(&mut pod, "Pending");
+                self.pods.insert(key, pod);
+            }
+            Action::DeletePod { target, name, .. } => {
+                self.pods.remove(&PodKey { target: target.clone(), name: name.clone() });
             }
         }
+    }
+
+    /// One pass, and everything it decided is done.
+    pub fn pass(&mut self) -> Plan {
+        let plan = self.decide();
+        self.write_status(&plan);
+        plan.actions.iter().for_each(|action| self.apply(action));
         plan
     }
 
@@ -90,7 +129,7 @@ impl World {
             }
             let pending: Vec<PodKey> = self.in_phase("Pending");
             for key in &pending {
-                set_phase(self.pods.get_mut(key).unwrap(), "Running");
+                self.start(key);
             }
             let ended = if pending.is_empty() { end(self) } else { Vec::new() };
             for (key, end) in &ended {
@@ -118,8 +157,22 @@ impl World {
 
     /// The ID of the node that a pod was made for.
     pub fn node_of(&self, key: &PodKey) -> String {
-        let annotations = self.pods[key].metadata.annotations.clone().unwrap_or_default();
-        annotations[contract::ANNOTATION_NODE_ID].clone()
+        self.annotation(key, contract::ANNOTATION_NODE_ID)
+    }
+
+    /// The name of the node that a pod was made for.
+    pub fn node_name_of(&self, key: &PodKey) -> String {
+        self.annotation(key, contract::ANNOTATION_NODE_NAME)
+    }
+
+    /// A pod starts to run.
+    pub fn start(&mut self, key: &PodKey) {
+        set_phase(self.pods.get_mut(key).unwrap(), "Running");
+    }
+
+    /// The phase of a pod.
+    pub fn phase_of(&self, key: &PodKey) -> &str {
+        self.pods[key].status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
     }
 
     /// Ends a pod.
@@ -163,18 +216,37 @@ impl World {
         self.pods.iter().filter(|(_, pod)| is_in(pod)).map(|(key, _)| key.clone()).collect()
     }
 
+    fn annotation(&self, key: &PodKey, name: &str) -> String {
+        let annotations = self.pods[key].metadata.annotations.clone().unwrap_or_default();
+        annotations[name].clone()
+    }
+
     fn observe(&self) -> Observed {
         let home = ClusterName::home();
-        let mut pods = BTreeMap::new();
-        for node in self.workflow.status.nodes.values().filter(|node| !node.phase.is_fulfilled()) {
-            if let Some(key) = nodes::pod_of(&home, &self.workflow, node) {
-                let pod = self.pods.get(&key);
-                let state = pod.map_or(PodState::Gone, |pod| PodState::Present(Arc::new(pod.clone())));
-                pods.insert(key, state);
+        let open = self.workflow.status.nodes.values().filter(|node| !node.phase.is_fulfilled());
+        let keys = open.filter_map(|node| nodes::pod_of(&home, &self.workflow, node));
+        let is_known = |key: &PodKey| self.clusters.get(&key.target.cluster) == Some(&ClusterState::Ready);
+        let pods = keys.filter(is_known).map(|key| {
+            let pod = self.pods.get(&key);
+            let state = pod.map_or(PodState::Gone, |pod| PodState::Present(Arc::new(pod.clone())));
+            (key, state)
+        });
+        let clusters = self.clusters.clone();
+        Observed { pods: pods.collect(), home: Some(home), clusters, ..Observed::default() }
+    }
+
+    fn denials(&self, plan: &Plan) -> BTreeMap<String, Denial> {
+        let mut denials = BTreeMap::new();
+        for action in &plan.actions {
+            if let Action::CreatePod(create) = action
+                && let Some(reason) = self.denied.get(&create.node_name)
+            {
+                let (module, code) = ("test".to_owned(), "no".to_owned());
+                let denial = Denial { module, generation: 1, code, reason: reason.clone() };
+                denials.insert(create.node_id.clone(), denial);
             }
         }
-        let clusters = BTreeMap::from([(home.clone(), ClusterState::Ready)]);
-        Observed { home: Some(home), pods, clusters, ..Observed::default() }
+        denials
     }
 }
 
