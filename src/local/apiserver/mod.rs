@@ -44,6 +44,7 @@ mod listen;
 mod logs;
 mod openapi;
 mod patch;
+mod protobuf;
 mod refusal;
 mod requests;
 mod resources;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::local::apiserver::{
     decode::FieldValidation,
+    protobuf,
     refusal::{Answer, Refusal},
     writes::WriteOptions,
 };
@@ -99,7 +100,9 @@ impl Request {
         }
         let wrong = |why: String| Refusal::bad_request(format!("the object provided is unrecognized: {why}"));
         match self.header(header::CONTENT_TYPE) {
-            media if media.contains("protobuf") || media.contains("cbor") => {
+            media if media.contains("protobuf") => protobuf::decode(&self.body)
+                .ok_or_else(|| Refusal::unsupported_media_type("application/json, application/yaml")),
+            media if media.contains("cbor") => {
                 Err(Refusal::unsupported_media_type("application/json, application/yaml"))
             }
             media if media.contains("yaml") => {

@@ -22,16 +22,18 @@ pub const KINDS: [(&str, &str, bool); 4] = [
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 pub fn review(request: &Request, plural: &str) -> Answer<Value> {
-    if !KINDS.iter().any(|(known, _, _)| *known == plural) {
+    let Some((_, kind, _)) = KINDS.iter().find(|(known, _, _)| *known == plural) else {
         return Err(Refusal::no_such_path());
-    }
+    };
     if request.method != Method::POST {
         return Err(Refusal::method_not_allowed());
     }
     let mut review = request.json()?;
-    let Some(fields) = review.as_object_mut() else {
+    if !review.is_object() {
         return Err(Refusal::bad_request("the object provided is unrecognized"));
-    };
+    }
+    review["kind"] = json!(kind);
+    review["apiVersion"] = json!(format!("{GROUP}/v1"));
     let status = if plural == "selfsubjectrulesreviews" {
         json!({
             "incomplete": false,
@@ -41,7 +43,7 @@ pub fn review(request: &Request, plural: &str) -> Answer<Value> {
     } else {
         json!({"allowed": true})
     };
-    fields.insert("status".to_owned(), status);
+    review["status"] = status;
     Ok(review)
 }
 

@@ -16,6 +16,14 @@ use kube::{
 use landfall::local::apiserver::{ApiServer, Options};
 use serde_json::{Value, json};
 
+mod collection;
+mod deletes;
+mod kubectl;
+mod lists;
+mod patches;
+mod scale;
+mod served;
+mod watches;
 mod writes;
 
 const KUBECONFIG: &str = "LANDFALL_APISERVER_KUBECONFIG";

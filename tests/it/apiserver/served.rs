@@ -1,0 +1,110 @@
+//! What only the embedded server can be asked: its port, pods' logs, new kinds, how it ends.
+
+use futures::{AsyncReadExt as _, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Config,
+    api::{LogParams, PostParams, WatchParams},
+};
+use landfall::local::{
+    apiserver::{ApiServer, Options},
+    logs::Logs,
+};
+use serde_json::json;
+
+use crate::apiserver::{api, config_map, config_maps, create, next, object, pod, pods, refused};
+
+#[tokio::test]
+async fn it_listens_until_it_is_shut_down() {
+    let server = ApiServer::new(Options { name: "one".to_owned(), ..Options::default() });
+    let listening = server.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let client = Client::try_from(Config::new(listening.url().parse().unwrap())).unwrap();
+    let maps = config_maps(&client, "default");
+    let mut events = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    // What comes in over the network is seen in the process, and the other way round.
+    create(&maps, &config_map("a", json!({}))).await;
+    next(&mut events).await.unwrap();
+    assert!(config_maps(&server.client(), "default").get_opt("a").await.unwrap().is_some());
+    listening.shutdown().await;
+    let rest: Vec<_> = tokio::time::timeout(crate::apiserver::PATIENCE, events.collect()).await.unwrap();
+    assert!(rest.into_iter().all(|event| event.is_err()), "a watch ends with its server");
+    assert!(maps.get("a").await.is_err());
+    assert!(config_maps(&server.client(), "default").get_opt("a").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn watches_can_be_ended() {
+    let server = ApiServer::new(Options::default());
+    let maps = config_maps(&server.client(), "default");
+    let events = maps.watch(&WatchParams::default(), "0").await.unwrap();
+    server.end_watches();
+    let rest: Vec<_> = events.try_collect().await.unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn logs_are_read_and_followed() {
+    let logs = Logs::default();
+    let server = ApiServer::new(Options { logs: logs.clone(), ..Options::default() });
+    let client = server.client();
+    let made = create(&pods(&client, "default"), &pod("p")).await;
+    let uid = made.metadata.uid.unwrap();
+    let api: Api<Pod> = Api::namespaced(client, "default");
+    let status = refused(api.logs("p", &LogParams::default()).await);
+    assert_eq!((status.code, &*status.reason), (400, "BadRequest"));
+    assert_eq!(status.message, "container \"main\" in pod \"p\" is waiting to start: ContainerCreating");
+    logs.append(&uid, "main", b"one\ntwo\nthree\n");
+    assert_eq!(api.logs("p", &LogParams::default()).await.unwrap(), "one\ntwo\nthree\n");
+    let tail = LogParams { tail_lines: Some(1), container: Some("main".to_owned()), ..LogParams::default() };
+    assert_eq!(api.logs("p", &tail).await.unwrap(), "three\n");
+    let status =
+        refused(api.logs("p", &LogParams { container: Some("other".to_owned()), ..LogParams::default() }).await);
+    assert_eq!(status.message, "container other is not valid for pod p");
+    let follow = LogParams { follow: true, tail_lines: Some(2), ..LogParams::default() };
+    let mut stream = Box::pin(api.log_stream("p", &follow).await.unwrap());
+    logs.append(&uid, "main", b"four\n");
+    logs.close(&uid, "main");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "two\nthree\nfour\n");
+}
+
+#[tokio::test]
+async fn a_definition_makes_its_kind_available() {
+    let server = ApiServer::new(Options::default());
+    let client = server.client();
+    let boats = api(&client, "default", "example.com/v1", "Boat");
+    let boat = object("Boat", json!({"apiVersion": "example.com/v1", "metadata": {"name": "b"}, "spec": {"sails": 2}}));
+    assert!(boats.create(&PostParams::default(), &boat).await.is_err());
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "boats.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "boats", "kind": "Boat", "shortNames": ["bt"]},
+            "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}}}]},
+    });
+    let resource = kube::core::ApiResource::erase::<
+        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    >(&());
+    let definitions: Api<kube::api::DynamicObject> = Api::all_with(client.clone(), &resource);
+    let made = create(&definitions, &object("CustomResourceDefinition", definition)).await;
+    assert_eq!(made.data.pointer("/status/conditions/1/type"), Some(&json!("Established")));
+    create(&boats, &boat).await;
+    let group = client.list_api_group_resources("example.com/v1").await.unwrap();
+    assert_eq!(group.resources[0].short_names, Some(vec!["bt".to_owned()]));
+    definitions.delete("boats.example.com", &Default::default()).await.unwrap();
+    assert!(boats.get("b").await.is_err());
+    assert!(definitions.get_opt("boats.example.com").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_cluster_begins_with_namespaces() {
+    let server = ApiServer::new(Options { namespaces: vec!["argo".to_owned()], ..Options::default() });
+    server.ensure_service_account("other", "workflow");
+    let accounts = server.client();
+    let all: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::all(accounts);
+    let found = all.list(&Default::default()).await.unwrap().items;
+    let found: Vec<String> = found
+        .iter()
+        .map(|it| format!("{}/{}", it.metadata.namespace.as_ref().unwrap(), it.metadata.name.as_ref().unwrap()))
+        .collect();
+    assert_eq!(found, ["argo/default", "default/default", "kube-system/default", "other/default", "other/workflow"]);
+}
