@@ -6,5 +6,5 @@ fn main() -> ExitCode {
     if let Some(code) = landfall::local::runtime::entry(std::env::args_os()) {
         return code;
     }
-    ExitCode::SUCCESS
+    landfall::cli::main()
 }

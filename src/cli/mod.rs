@@ -1,1 +1,92 @@
 //! Commands: one folder a noun, one file a verb.
+//!
+//! Data goes to stdout and everything else to stderr, which is readable without colour.
+
+pub mod controller;
+pub mod crd;
+pub mod hint;
+pub mod interrupt;
+pub mod local;
+pub mod logging;
+pub mod output;
+pub mod policy;
+pub mod version;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+
+/// Exit status after an interrupt, as a shell gives it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "landfall",
+    version,
+    about = "Runs Argo Workflows whose steps may run in other clusters, each pod allowed first by policy modules",
+    after_help = "Examples:\n  landfall local run manifests/examples/multi-cluster.yaml\n  landfall local up\n  landfall policy check my-module.wasm\n  landfall crd | kubectl apply --server-side -f -"
+)]
+struct Landfall {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controller: in a cluster, or from outside with a kubeconfig
+    Controller(controller::Arguments),
+    /// Clusters in this process, for a laptop and for tests
+    #[command(subcommand)]
+    Local(local::Command),
+    /// Work on policy modules
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Print the custom resource definitions
+    Crd(crd::Arguments),
+    /// Print the version
+    Version(version::Arguments),
+}
+
+/// How a command ended that did what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Done,
+    /// What was run did not succeed; that has been said.
+    Unsuccessful,
+    /// It was interrupted, and has tidied up.
+    Interrupted,
+}
+
+/// The program behind the command line. Everything is printed by the time that it returns.
+pub fn main() -> ExitCode {
+    match run(Landfall::parse().command) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Unsuccessful) => ExitCode::FAILURE,
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) => {
+            // Whoever closed stderr doesn't want to know.
+            drop(write!(io::stderr(), "{}", hint::render(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Controller(arguments) => threads()?.block_on(controller::run(arguments)),
+        Command::Local(command) => threads()?.block_on(local::run(command)),
+        Command::Policy(command) => policy::run(&command).map(|()| Outcome::Done),
+        Command::Crd(arguments) => crd::run(&arguments).map(|()| Outcome::Done),
+        Command::Version(arguments) => version::run(&arguments).map(|()| Outcome::Done),
+    }
+}
+
+fn threads() -> anyhow::Result<tokio::runtime::Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("starting the threads")
+}

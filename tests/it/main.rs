@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod apiserver;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod controller;
 #[cfg(test)]
 mod engine;
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod manifests;
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! `landfall controller`: the controller of a real cluster.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::ids::Namespace,
+    cli::{Outcome, interrupt::Interrupt, logging},
+    clusters::{Clusters, rest_config::Allowed},
+    controller,
+    policy::{self, Policies},
+};
+
+/// Flags of `landfall controller`; named as Argo's where Argo has them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall controller
+  landfall controller --kubeconfig ~/.kube/config --context kind-home --namespace argo
+  landfall controller --namespaced --managed-namespace team-a --policy-dir /etc/landfall/policies
+
+In a cluster it needs no flags. It reads its configuration from a ConfigMap and the other \
+clusters from the Secret \"clusters\", both in its own namespace. LANDFALL_LOG says what is logged, as `info` or `landfall::policy=debug`.")]
+pub struct Arguments {
+    /// Watch workflows of one namespace only; pods may then be in the namespace of that name only, in any cluster
+    #[arg(long)]
+    namespaced: bool,
+    /// The namespace to watch if --namespaced; the controller's own if not given
+    #[arg(long, value_name = "NAMESPACE", requires = "namespaced")]
+    managed_namespace: Option<Namespace>,
+    /// The controller's own namespace; that of the service account or of the kubeconfig's context if not given
+    #[arg(short, long)]
+    namespace: Option<Namespace>,
+    /// A kubeconfig; without it KUBECONFIG, then ~/.kube/config, then the service account of the pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long)]
+    context: Option<String>,
+    /// A folder with policy modules, *.wasm; files that change in it are taken up
+    #[arg(long, value_name = "DIR")]
+    policy_dir: Option<PathBuf>,
+    /// The folder that the Secret "clusters" may name files in; without it it may name none
+    #[arg(long, value_name = "DIR")]
+    credentials_dir: Option<PathBuf>,
+    /// Take clusters whose certificate isn't checked, and credentials over plain HTTP
+    #[arg(long)]
+    allow_insecure_clusters: bool,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: logging::Format,
+}
+
+/// Runs the controller until it is told to end.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    logging::start(arguments.log_format, logging::NORMAL)?;
+    let mut interrupt = Interrupt::listen()?;
+    let config = config(&arguments).await?;
+    let namespace: Namespace = match &arguments.namespace {
+        Some(namespace) => namespace.clone(),
+        None => config.default_namespace.parse().context("the namespace of the kubeconfig's context")?,
+    };
+    let managed = arguments.namespaced.then(|| arguments.managed_namespace.unwrap_or_else(|| namespace.clone()));
+    let client = kube::Client::try_from(config).context("connecting to the cluster")?;
+    let settings = controller::config::load(client.clone(), &namespace).await?;
+    for warning in settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let options = policy::Options {
+        folder: arguments.policy_dir,
+        config: settings.policy,
+        managed: managed.clone(),
+        ..policy::Options::default()
+    };
+    let policies = tokio::task::spawn_blocking(move || Policies::start(options)).await.context("starting policy")??;
+    let allowed =
+        Allowed { credentials_folder: arguments.credentials_dir, insecure: arguments.allow_insecure_clusters };
+    let clusters = Clusters::new(settings.home, client, allowed);
+    let options = controller::Options {
+        clusters: clusters.clone(),
+        policies,
+        namespace,
+        managed,
+        instance_id: settings.instance_id,
+    };
+    let cancelled = CancellationToken::new();
+    let mut running = std::pin::pin!(controller::run(options, cancelled.clone()));
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = interrupt.received() => {
+            cancelled.cancel();
+            running.await
+        }
+    };
+    clusters.shutdown().await;
+    ended.map(|()| Outcome::Done)
+}
+
+async fn config(arguments: &Arguments) -> anyhow::Result<kube::Config> {
+    let options = KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
+    let config = match &arguments.kubeconfig {
+        Some(file) => {
+            let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("reading {}", file.display()))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await
+        }
+        None if arguments.context.is_some() => kube::Config::from_kubeconfig(&options).await,
+        None => return kube::Config::infer().await.context("finding the cluster"),
+    };
+    config.context("finding the cluster in the kubeconfig")
+}

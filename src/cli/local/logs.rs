@@ -1,0 +1,145 @@
+//! Follows the output of every container of a cluster, line by line.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, watcher},
+    },
+};
+use tokio::{sync::mpsc::Sender, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{
+        contract::{ANNOTATION_NODE_NAME, LABEL_WORKFLOW},
+        ids::{ClusterName, Target},
+    },
+    cli::local::lines,
+    local::logs::Logs,
+};
+
+/// A line without a break may get this long, in bytes, before it is shown in pieces: a progress bar without line breaks
+/// must not be kept forever.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the output comes from and goes to.
+pub struct Source {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Its API.
+    pub client: Client,
+    /// Its containers' output.
+    pub logs: Logs,
+    /// Where lines go, each with its prefix.
+    pub lines: Sender<String>,
+}
+
+/// Follows the containers of all workflow pods until `ended`; what they have printed by then is still passed on.
+pub async fn follow(source: Source, ended: CancellationToken) {
+    let api: Api<Pod> = Api::all(source.client.clone());
+    let config = watcher::Config::default().labels(LABEL_WORKFLOW);
+    let mut pods = std::pin::pin!(watcher(api.clone(), config).default_backoff().applied_objects());
+    let mut followers = Followers { source, seen: BTreeSet::new(), tasks: JoinSet::new(), ended: ended.clone() };
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => break,
+            Some(_) = followers.tasks.join_next() => {}
+            pod = pods.next() => match pod {
+                Some(Ok(pod)) => followers.add(&pod),
+                Some(Err(error)) => tracing::debug!(%error, "watching pods for their logs"),
+                None => break,
+            },
+        }
+    }
+    // The last pods may have come and gone faster than their events.
+    if let Ok(pods) = api.list(&ListParams::default().labels(LABEL_WORKFLOW)).await {
+        pods.items.iter().for_each(|pod| followers.add(pod));
+    }
+    while followers.tasks.join_next().await.is_some() {}
+}
+
+struct Followers {
+    source: Source,
+    seen: BTreeSet<String>,
+    tasks: JoinSet<()>,
+    ended: CancellationToken,
+}
+
+impl Followers {
+    fn add(&mut self, pod: &Pod) {
+        let Some(uid) = pod.uid() else { return };
+        if !self.seen.insert(uid.clone()) {
+            return;
+        }
+        let Ok(namespace) = pod.namespace().unwrap_or_default().parse() else { return };
+        let target = Target { cluster: self.source.cluster.clone(), namespace };
+        let node = pod.annotations().get(ANNOTATION_NODE_NAME).cloned().unwrap_or_else(|| pod.name_any());
+        let spec = pod.spec.iter();
+        for container in spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers)) {
+            let prefix = lines::log_prefix(&target, &node, &container.name);
+            let output = self.source.logs.follow(&uid, &container.name);
+            self.tasks.spawn(pass_on(prefix, Box::pin(output), self.source.lines.clone(), self.ended.clone()));
+        }
+    }
+}
+
+/// Passes the output on by lines. Once `ended`, only what is there already.
+async fn pass_on<S>(prefix: String, mut output: S, lines: Sender<String>, ended: CancellationToken)
+where
+    S: futures::Stream<Item = bytes::Bytes> + Unpin,
+{
+    let mut rest = Vec::new();
+    loop {
+        let bytes = tokio::select! {
+            biased;
+            bytes = output.next() => bytes,
+            () = ended.cancelled() => None,
+        };
+        let Some(bytes) = bytes else { break };
+        rest.extend_from_slice(&bytes);
+        while let Some(line) = take_line(&mut rest) {
+            if lines.send(lines::log(&prefix, &line)).await.is_err() {
+                return;
+            }
+        }
+    }
+    if !rest.is_empty() {
+        drop(lines.send(lines::log(&prefix, &String::from_utf8_lossy(&rest))).await);
+    }
+}
+
+/// Takes the first whole line off, without its break; a piece of one that is too long counts as whole.
+fn take_line(bytes: &mut Vec<u8>) -> Option<String> {
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let (length, with_break) = match end {
+        Some(end) if end <= LINE_BYTES_MAX => (end, end + 1),
+        _ if LINE_BYTES_MAX < bytes.len() => (LINE_BYTES_MAX, LINE_BYTES_MAX),
+        _ => return None,
+    };
+    let line = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    bytes.drain(..with_break);
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINE_BYTES_MAX, take_line};
+
+    #[test]
+    fn output_is_cut_into_lines() {
+        let mut bytes = b"one\n\nthree".to_vec();
+        assert_eq!(take_line(&mut bytes).as_deref(), Some("one"));
+        assert_eq!(take_line(&mut bytes).as_deref(), Some(""));
+        assert_eq!(take_line(&mut bytes), None);
+        assert_eq!(bytes, b"three");
+        let mut long = vec![b'x'; LINE_BYTES_MAX + 3];
+        assert_eq!(take_line(&mut long).map(|line| line.len()), Some(LINE_BYTES_MAX));
+        assert_eq!(long, b"xxx");
+    }
+}

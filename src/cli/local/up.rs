@@ -1,0 +1,173 @@
+//! `landfall local up`: clusters that stay, with the controller, for kubectl and other clients.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::Args;
+use kube::ResourceExt;
+use serde::Serialize;
+use tempfile::TempDir;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::{
+    api::ids::ClusterName,
+    cli::{
+        Outcome,
+        interrupt::Interrupt,
+        local::{
+            files::{self, Object},
+            lines,
+            names::{NAMESPACE, Names},
+            world::{self, World},
+        },
+        logging,
+        output::{self, Format},
+    },
+    local::apiserver::Listening,
+};
+
+/// Flags of `landfall local up`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  landfall local up
+  landfall local up manifests/examples/multi-cluster.yaml --policies ./policies
+  landfall local up --cluster other --port 7001 --kubeconfigs ./kubeconfigs
+
+Each cluster listens on 127.0.0.1; its kubeconfig is written, and how kubectl reaches it is printed. \
+Nothing is kept: after Ctrl-C, which ends it, all is gone.")]
+pub struct Arguments {
+    /// YAML or JSON files with objects to create at the start; `-` is standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// One more cluster, beside those that the files name
+    #[arg(long, value_name = "NAME")]
+    cluster: Vec<ClusterName>,
+    /// A folder with policy modules, *.wasm; files that change in it are taken up
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// The port of the first cluster, whose followers get the next ones; free ones if not given
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Where the kubeconfigs are written, as CLUSTER.yaml; a temporary folder if not given
+    #[arg(long, value_name = "DIR")]
+    kubeconfigs: Option<PathBuf>,
+    /// How the clusters are printed
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// How a cluster is reached.
+#[derive(Serialize)]
+struct Reach {
+    name: ClusterName,
+    url: String,
+    kubeconfig: PathBuf,
+}
+
+/// Runs the clusters until the end is asked for.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let objects = files::read(&arguments.files)?;
+    let names = Names::of(&objects, &arguments.cluster)?;
+    let mut interrupt = Interrupt::listen()?;
+    logging::start(logging::Format::Text, logging::QUIET)?;
+    let mut world = tokio::select! {
+        world = World::start(&names, &objects, arguments.policies.clone()) => world?,
+        () = interrupt.received() => return Ok(Outcome::Interrupted),
+    };
+    let served = serve(&mut world, &objects, &arguments, &mut interrupt).await;
+    world.shutdown().await;
+    served.map(|()| Outcome::Interrupted)
+}
+
+async fn serve(
+    world: &mut World,
+    objects: &[Object],
+    arguments: &Arguments,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<()> {
+    let temporary = TempDir::with_prefix("landfall-").context("making a folder for the kubeconfigs")?;
+    let folder = arguments.kubeconfigs.as_deref().unwrap_or(temporary.path());
+    let (reached, listening) = listen(world, folder, arguments.port).await?;
+    let home = world.home().server.client();
+    for object in objects.iter().filter(|object| object.is_workflow()) {
+        let created = world::create(&home, object).await?;
+        let namespace = created.namespace().unwrap_or_else(|| NAMESPACE.to_owned());
+        say(&format!("local  │ workflow {namespace}/{} created", created.name_any()));
+    }
+    match arguments.output {
+        Format::Text => output::text_to_stdout(&text(&reached))?,
+        Format::Json => output::json(&serde_json::json!({ "clusters": reached }))?,
+    }
+    let ended = tell_policy(world, interrupt).await;
+    for one in listening {
+        one.shutdown().await;
+    }
+    ended
+}
+
+async fn listen(world: &World, folder: &Path, port: Option<u16>) -> anyhow::Result<(Vec<Reach>, Vec<Listening>)> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut reached = Vec::new();
+    let mut listening = Vec::new();
+    for (at, cluster) in (0..).zip(&world.clusters) {
+        let port = match port {
+            Some(first) => first.checked_add(at).context("no port is left above the one given by --port")?,
+            None => 0,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let one = cluster.server.listen(address).await.with_context(|| format!("listening on {address}"))?;
+        let kubeconfig = folder.join(format!("{}.yaml", cluster.name));
+        fs::write(&kubeconfig, cluster.server.kubeconfig(&one.url()))
+            .with_context(|| format!("writing {}", kubeconfig.display()))?;
+        reached.push(Reach { name: cluster.name.clone(), url: one.url(), kubeconfig });
+        listening.push(one);
+    }
+    Ok((reached, listening))
+}
+
+fn text(reached: &[Reach]) -> String {
+    let mut text = String::new();
+    for Reach { name, url, kubeconfig } in reached {
+        writeln!(text, "cluster {name} at {url}\n  kubectl --kubeconfig {} get pods -A", kubeconfig.display())
+            .expect("a String takes all that is written");
+    }
+    let home = &reached[0];
+    write!(
+        text,
+        "the controller watches workflows in cluster {}:\n  kubectl --kubeconfig {} -n {NAMESPACE} create -f WORKFLOW.yaml\nCtrl-C ends it all\n",
+        home.name,
+        home.kubeconfig.display()
+    )
+    .expect("a String takes all that is written");
+    text
+}
+
+/// Tells what policy decides and what comes into force, until the end.
+async fn tell_policy(world: &mut World, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+    let mut records = world.policies.subscribe_records();
+    let mut state = world.policies.subscribe_state();
+    say(&lines::policy_state(&state.borrow_and_update()));
+    loop {
+        tokio::select! {
+            record = records.recv() => match record {
+                Ok(record) => say(&lines::decision(&record)),
+                Err(RecvError::Lagged(count)) => say(&lines::too_fast(count)),
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            Ok(()) = state.changed() => say(&lines::policy_state(&state.borrow_and_update())),
+            () = interrupt.received() => return Ok(()),
+            error = world.controller_ended() => return Err(error),
+        }
+    }
+}
+
+/// Stderr, as stdout holds how the clusters are reached. Whoever closed it doesn't want to know.
+fn say(line: &str) {
+    drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n")));
+}

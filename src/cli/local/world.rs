@@ -1,0 +1,199 @@
+//! Starts clusters, policy and controller in this process, and ends them without leaving anything behind.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client,
+    api::{DynamicObject, PostParams},
+    core::GroupVersionKind,
+    discovery::{Scope, pinned_kind},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{crd, ids::ClusterName},
+    cli::local::{
+        files::Object,
+        images::{self, Images},
+        names::{NAMESPACE, Names},
+    },
+    clusters::{Clusters, rest_config::Allowed},
+    controller,
+    local::{
+        apiserver::{self, ApiServer},
+        logs::Logs,
+        runtime::{self, Runtime},
+    },
+    policy::{self, Policies},
+};
+
+/// Clusters in this process and the controller of the first.
+pub struct World {
+    /// The clusters, home first.
+    pub clusters: Vec<Cluster>,
+    /// The controller's policy.
+    pub policies: Policies,
+    connections: Clusters,
+    controller: Option<JoinHandle<anyhow::Result<()>>>,
+    images: JoinHandle<()>,
+    ended: CancellationToken,
+}
+
+/// One cluster.
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its API.
+    pub server: ApiServer,
+    /// What its containers print.
+    pub logs: Logs,
+    runtime: Runtime,
+}
+
+impl World {
+    /// Starts everything, with `objects` at home; workflows among them are left out.
+    ///
+    /// # Errors
+    /// If the machine can't do it, or an object is refused.
+    pub async fn start(names: &Names, objects: &[Object], policy_folder: Option<PathBuf>) -> anyhow::Result<World> {
+        let configuration = configuration(objects)?;
+        let options = policy::Options {
+            folder: policy_folder,
+            config: names.settings.policy.clone(),
+            ..policy::Options::default()
+        };
+        let policies = tokio::task::spawn_blocking(|| Policies::start(options));
+        let (images, read_images) = watch::channel(images::read(&configuration)?);
+        let mut clusters = Vec::new();
+        for name in names.clusters() {
+            clusters.push(start_cluster(name, names, read_images.clone()).await?);
+        }
+        let home = clusters[0].server.client();
+        for object in objects.iter().filter(|object| !object.is_workflow() && !object.is_cluster_list()) {
+            create(&home, object).await?;
+        }
+        let connections = Clusters::new(names.settings.home.clone(), home.clone(), Allowed::default());
+        for cluster in &clusters[1..] {
+            connections.insert_client(cluster.name.clone(), cluster.server.client());
+        }
+        let policies = policies.await.context("starting policy")??;
+        let ended = CancellationToken::new();
+        let options = controller::Options {
+            clusters: connections.clone(),
+            policies: policies.clone(),
+            namespace: names.controller_namespace.clone(),
+            managed: None,
+            instance_id: names.settings.instance_id.clone(),
+        };
+        let controller = tokio::spawn(controller::run(options, ended.clone()));
+        let images = tokio::spawn(images::keep(home, names.controller_namespace.to_string(), images));
+        Ok(World { clusters, policies, connections, controller: Some(controller), images, ended })
+    }
+
+    /// The cluster of the controller.
+    pub fn home(&self) -> &Cluster {
+        &self.clusters[0]
+    }
+
+    /// Waits until the controller ends by itself, which it should not.
+    pub async fn controller_ended(&mut self) -> anyhow::Error {
+        let Some(controller) = &mut self.controller else { return std::future::pending().await };
+        let ended = controller.await;
+        self.controller = None;
+        match ended {
+            Ok(Ok(())) => anyhow::anyhow!("the controller ended"),
+            Ok(Err(error)) => error.context("the controller ended"),
+            Err(error) => anyhow::Error::new(error).context("the controller ended"),
+        }
+    }
+
+    /// Ends everything: the controller first, so that it does not see its clusters go.
+    pub async fn shutdown(self) {
+        self.ended.cancel();
+        self.images.abort();
+        if let Some(controller) = self.controller {
+            match controller.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the controller ended badly: {error:#}"),
+                Err(error) => tracing::warn!("the controller ended badly: {error}"),
+            }
+        }
+        self.connections.shutdown().await;
+        for cluster in self.clusters {
+            cluster.runtime.shutdown().await;
+            cluster.server.end_watches();
+        }
+    }
+}
+
+/// Creates an object, in [`NAMESPACE`] if it names none and its kind needs one; gives back what the API made of it.
+///
+/// # Errors
+/// What the API answered.
+pub async fn create(client: &Client, object: &Object) -> anyhow::Result<DynamicObject> {
+    let what = || format!("{}: {} {}", object.origin, object.kind(), object.name());
+    let dynamic: DynamicObject = serde_json::from_value(object.value.clone()).with_context(what)?;
+    let types = dynamic.types.clone().unwrap_or_default();
+    let kind = GroupVersionKind::try_from(&types).with_context(what)?;
+    let (resource, capabilities) = pinned_kind(client, &kind).await.with_context(what)?;
+    let namespace = if object.namespace().is_empty() { NAMESPACE } else { object.namespace() };
+    let api: Api<DynamicObject> = match capabilities.scope {
+        Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
+        Scope::Cluster => Api::all_with(client.clone(), &resource),
+    };
+    match api.create(&PostParams::default(), &dynamic).await {
+        // A namespace or account that a file holds exists already, since the file names it.
+        Err(kube::Error::Api(status)) if status.is_already_exists() && is_given(object) => {
+            api.get(object.name()).await.with_context(what)
+        }
+        created => created.with_context(what),
+    }
+}
+
+/// Whether every cluster has it from the start.
+fn is_given(object: &Object) -> bool {
+    ["Namespace", "ServiceAccount", "CustomResourceDefinition"].contains(&object.kind())
+}
+
+async fn start_cluster(name: ClusterName, names: &Names, images: watch::Receiver<Images>) -> anyhow::Result<Cluster> {
+    let logs = Logs::default();
+    let server = ApiServer::new(apiserver::Options {
+        name: name.to_string(),
+        logs: logs.clone(),
+        namespaces: names.namespaces.iter().map(ToString::to_string).collect(),
+    });
+    for namespace in &names.namespaces {
+        for account in &names.service_accounts {
+            server.ensure_service_account(namespace.as_str(), account);
+        }
+    }
+    let client = server.client();
+    if name == names.settings.home {
+        install_crds(&client).await?;
+    }
+    let program = std::env::current_exe().context("finding this program, which pods are run by")?;
+    let options = runtime::Options { images, ..runtime::Options::new(program) };
+    let runtime = Runtime::start(client, logs.clone(), options)
+        .with_context(|| format!("starting the runtime of cluster {name}"))?;
+    Ok(Cluster { name, server, logs, runtime })
+}
+
+async fn install_crds(client: &Client) -> anyhow::Result<()> {
+    for document in crd::documents() {
+        let origin = crate::cli::local::files::Origin { file: Path::new("crds").to_owned(), line: 1 };
+        create(client, &Object { value: document, origin }).await?;
+    }
+    Ok(())
+}
+
+/// The controller's configuration; empty if the files hold none.
+fn configuration(objects: &[Object]) -> anyhow::Result<ConfigMap> {
+    match objects.iter().find(|object| object.is_configuration()) {
+        Some(object) => serde_json::from_value(object.value.clone())
+            .with_context(|| format!("{}: ConfigMap {}", object.origin, object.name())),
+        None => Ok(ConfigMap::default()),
+    }
+}

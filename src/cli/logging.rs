@@ -1,0 +1,37 @@
+//! The log of the process, on stderr.
+
+use anyhow::anyhow;
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+/// Which environment variable says what is logged, as `info` or `landfall::policy=debug`.
+const VARIABLE: &str = "LANDFALL_LOG";
+/// What a daemon logs.
+pub const NORMAL: &str = "info,kube=warn,tower=warn";
+/// What a command logs whose output is for people.
+pub const QUIET: &str = "warn,kube=off";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+/// Starts the log. `standard` says what is logged if the environment doesn't.
+///
+/// # Errors
+/// If the environment says something that can't be read.
+pub fn start(format: Format, standard: &str) -> anyhow::Result<()> {
+    let wanted = std::env::var(VARIABLE).unwrap_or_else(|_| standard.to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| anyhow!("{VARIABLE}={wanted:?}: {error}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    match format {
+        Format::Text => log.with_target(false).try_init(),
+        Format::Json => log.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow!("starting the log: {error}"))
+}

@@ -1,0 +1,123 @@
+//! `landfall local up`, with kubectl as its client where the machine has it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{cli::binary::landfall, support::modules};
+
+const EXAMPLE: &str = "manifests/examples/multi-cluster.yaml";
+
+/// A running `local up`; dropping it kills it.
+struct Up {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStderr>>,
+    reach: Value,
+}
+
+impl Up {
+    /// Starts it and reads how its clusters are reached.
+    fn start(arguments: &[&str]) -> Up {
+        let arguments = [&["local", "up", "-o", "json"], arguments].concat();
+        let mut child = landfall(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut text = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            text += &line;
+            if line == "}" {
+                break;
+            }
+        }
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Up { reach: serde_json::from_str(&text).unwrap(), child, lines }
+    }
+
+    /// Waits until it says something with this text; gives back that line.
+    #[track_caller]
+    fn says(&mut self, text: &str) -> String {
+        self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(text)).expect("it ended without saying so")
+    }
+
+    fn cluster(&self, name: &str) -> &Value {
+        let clusters = self.reach["clusters"].as_array().unwrap();
+        clusters.iter().find(|cluster| cluster["name"] == name).unwrap()
+    }
+
+    fn kubectl(&self, cluster: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new("kubectl");
+        command.args(["--kubeconfig", self.cluster(cluster)["kubeconfig"].as_str().unwrap()]).args(arguments);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap()
+    }
+
+    #[track_caller]
+    fn kubectl_says(&self, cluster: &str, arguments: &[&str], expected: &str) {
+        let output = self.kubectl(cluster, arguments);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(expected), "kubectl {arguments:?} in {cluster}: {said}");
+    }
+
+    /// Sends what Ctrl-C sends; gives back the exit status.
+    fn interrupt(&mut self) -> Option<i32> {
+        let signalled = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn has_kubectl() -> bool {
+    let found = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    if !found {
+        println!("skipped: this machine has no kubectl");
+    }
+    found
+}
+
+#[test]
+fn kubectl_reaches_every_cluster() {
+    if !has_kubectl() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let mut up = Up::start(&[EXAMPLE, "--kubeconfigs", folder.path().to_str().unwrap()]);
+    assert!(Path::new(up.cluster("other")["kubeconfig"].as_str().unwrap()).starts_with(folder.path()));
+    let finished =
+        ["-n", "argo", "wait", "workflow", "--all", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"];
+    up.kubectl_says("default", &finished, "condition met");
+    up.kubectl_says("other", &["-n", "argo", "get", "pods"], "Completed");
+    up.kubectl_says("other", &["-n", "argo", "logs", "-l", "workflows.argoproj.io/workflow"], "hello argo");
+    up.kubectl_says("default", &["-n", "argo", "delete", "workflows", "--all", "--timeout=30s"], "deleted");
+    up.kubectl_says("other", &["-n", "argo", "get", "pods"], "No resources found");
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn a_module_takes_force_while_it_runs() {
+    if !has_kubectl() {
+        return;
+    }
+    let policies = TempDir::new().unwrap();
+    let mut up = Up::start(&["--cluster", "other", "--policies", policies.path().to_str().unwrap()]);
+    up.says("generation 1 in force: builtin");
+    fs::write(policies.path().join("gate.wasm"), modules::DENY_ALL).unwrap();
+    up.says("generation 2 in force: builtin, gate");
+    up.kubectl_says("default", &["create", "-f", EXAMPLE], "created");
+    up.says("deny default/argo to template this: module gate, generation");
+    fs::write(policies.path().join("gate.wasm"), "no module").unwrap();
+    up.says("refused: ");
+    fs::remove_file(policies.path().join("gate.wasm")).unwrap();
+    up.says("in force: builtin");
+    assert_eq!(up.interrupt(), Some(130));
+}
