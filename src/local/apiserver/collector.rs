@@ -98,6 +98,11 @@ fn furnish(inner: &mut Inner, namespace: &str) {
 /// Deletes an object whose owners are all gone; takes gone owners off one that has others.
 fn collect(inner: &mut Inner, place: &Place) {
     let Some(object) = inner.get(&place.id, &place.key) else { return };
+    let near = |owner: &Place| owner.key.namespace.is_empty() || owner.key.namespace == place.key.namespace;
+    if object.owners.iter().all(|owner| inner.place(owner).is_some_and(near)) {
+        // The common case, decided without reading the whole object.
+        return;
+    }
     let mut value = object.value();
     let owners = value.pointer("/metadata/ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default();
     let gone: Vec<&Value> = owners.iter().filter(|owner| !is_alive(inner, &place.key.namespace, owner)).collect();
