@@ -17,6 +17,8 @@ mod manifests;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod runtime;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

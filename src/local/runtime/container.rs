@@ -160,7 +160,7 @@ impl Container {
         let started = machine.start(&self.spec, move |bytes| log.append(&uid, &name, bytes)).await;
         let mut process = match started {
             Ok(process) => process,
-            Err(message) => return (self.not_started(message, asked), None),
+            Err(message) => return (self.not_started(message, asked, logs), None),
         };
         let (id, since) = (format!("landfall://{}", uuid::Uuid::new_v4().simple()), Timestamp::now());
         let _ = events.send((self.place, Event::Started { id: id.clone(), since }));
@@ -181,7 +181,12 @@ impl Container {
         (Ended { id, code, reason: reason.to_owned(), message, started: since, finished }, Some(process))
     }
 
-    fn not_started(&self, message: String, asked: Timestamp) -> Ended {
+    fn not_started(&self, mut message: String, asked: Timestamp, logs: &Logs) -> Ended {
+        // A sandbox that fails early can tell why only where the command would have printed.
+        let printed = logs.read(&self.pod_uid, &self.name).unwrap_or_default();
+        if let Some(line) = String::from_utf8_lossy(&printed).lines().next_back() {
+            message = format!("{message}: {line}");
+        }
         Ended {
             id: String::new(),
             code: EXIT_NOT_STARTED,

@@ -21,7 +21,7 @@ use crate::local::runtime::{
     container::{Container, Event, Order, Place},
     objects::{self, Unready},
     prepare::{self, Ready},
-    status::{Progress, State, Whole},
+    status::{State, Whole},
 };
 
 /// Time to end in peace if the pod doesn't say, as in Kubernetes.
@@ -394,13 +394,5 @@ pub async fn delete(api: &Api<Pod>, pod: &Pod) {
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }.grace_period(0);
     if let Err(error) = api.delete(&pod.name_any(), &params).await {
         tracing::debug!(pod = pod.name_any(), "can't delete: {error}");
-    }
-}
-
-impl Whole {
-    /// Whether a process of the pod runs, or may be started again.
-    fn runs(&self) -> bool {
-        let may_come = |it: &Progress| matches!(it.state, State::Running { .. });
-        self.init.iter().chain(&self.main).any(may_come)
     }
 }

@@ -161,11 +161,17 @@ impl Whole {
             return "Failed";
         }
         match (&self.failure, ended) {
-            (Some(_), _) => "Failed",
+            // A pod has failed only when nothing of it runs any more.
+            (Some(_), _) if !self.runs() => "Failed",
             (None, true) => "Succeeded",
-            (None, false) if self.started() => "Running",
-            (None, false) => "Pending",
+            _ if self.started() => "Running",
+            _ => "Pending",
         }
+    }
+
+    /// Whether any container runs.
+    pub fn runs(&self) -> bool {
+        self.init.iter().chain(&self.main).any(Progress::running)
     }
 
     /// Whether a main container was started at least once.
@@ -176,11 +182,12 @@ impl Whole {
     /// The status to write; `before` is the one written last, whose times of change stay where nothing changed.
     pub fn status(&self, before: Option<&PodStatus>, now: Timestamp) -> PodStatus {
         let phase = self.phase();
+        let failure = self.failure.as_ref().filter(|_| phase == "Failed");
         let old = before.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         PodStatus {
             phase: Some(phase.to_owned()),
-            reason: self.failure.as_ref().map(|(reason, _)| reason.clone()),
-            message: self.failure.as_ref().map(|(_, message)| message.clone()),
+            reason: failure.map(|(reason, _)| reason.clone()),
+            message: failure.map(|(_, message)| message.clone()),
             host_ip: Some(POD_IP.to_owned()),
             host_ips: Some(vec![HostIP { ip: POD_IP.to_owned() }]),
             pod_ip: Some(POD_IP.to_owned()),
