@@ -68,9 +68,10 @@ fn outer(isolation: Isolation) -> anyhow::Result<ExitCode> {
         unshare(namespaces).context("can't make namespaces")?;
     }
     let program = std::env::current_exe().context("can't find this program")?;
+    // From the start of the inner stage on, which changes the root of this process too, no path here is what it was.
+    let nowhere = fs::File::open("/dev/null").context("can't open /dev/null")?;
     let mut inner = Command::new(program).args([COMMAND, INNER]).spawn().context("can't start the inner stage")?;
     // The log ends when the last writer is gone; this process must not be one.
-    let nowhere = fs::File::open("/dev/null").context("can't open /dev/null")?;
     dup2_stdout(&nowhere).context("can't let go of the output")?;
     nix::unistd::dup2_stderr(&nowhere).context("can't let go of the error output")?;
     let status = inner.wait().context("can't wait for the inner stage")?;
