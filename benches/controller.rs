@@ -134,7 +134,8 @@ async fn end_pods(client: Client) -> anyhow::Result<()> {
     while let Some(event) = events.try_next().await? {
         if let WatchEvent::Added(pod) = event {
             let state = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
-            let main = json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+            let main =
+                json!({"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
             let patch = json!({"status": {"phase": "Succeeded", "containerStatuses": [main]}});
             api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
         }
@@ -147,7 +148,8 @@ fn cpu_time() -> anyhow::Result<Duration> {
     let text = std::fs::read_to_string("/proc/self/stat")?;
     let (_, rest) = text.rsplit_once(')').context("the name of the process ends with a parenthesis")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u64 = fields.get(11).context("user time")?.parse::<u64>()? + fields.get(12).context("system time")?.parse::<u64>()?;
+    let ticks: u64 =
+        fields.get(11).context("user time")?.parse::<u64>()? + fields.get(12).context("system time")?.parse::<u64>()?;
     // Linux shows ticks of 10 ms to user space on every architecture that matters here.
     Ok(Duration::from_millis(ticks * 10))
 }

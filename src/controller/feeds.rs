@@ -163,8 +163,8 @@ pub async fn pods(controller: Arc<Controller>, managed: Option<Namespace>) {
                 .or_insert_with(|| watches.spawn(pods_of(controller.clone(), cluster, managed.clone())));
         }
         let now = gather::cluster_states(&controller);
-        for (name, state) in &now {
-            if before.get(name) != Some(state) {
+        for name in now.keys().chain(before.keys()) {
+            if before.get(name) != now.get(name) {
                 wake_waiting(&controller, name);
             }
         }

@@ -129,7 +129,8 @@ impl State {
                 let failures = self.failures.entry(uid.clone()).or_default();
                 let pause = BACKOFF_FIRST.saturating_mul(1 << (*failures).min(16)).min(BACKOFF_LAST);
                 *failures = failures.saturating_add(1);
-                // A failing workflow keeps its pause even if events come meanwhile: they would undo the backing off.
+                // An event that came meanwhile cuts the pause short, but doesn't undo it.
+                let pause = if woken { BACKOFF_FIRST } else { pause };
                 self.at(uid, now + pause);
                 return;
             }

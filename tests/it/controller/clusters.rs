@@ -1,14 +1,15 @@
 //! Pods elsewhere: whose they are, what happens while a cluster is away, and that they go with their workflow.
 
-use k8s_openapi::api::core::v1::Pod;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use landfall::api::workflow::Workflow;
 use serde_json::json;
 
-use crate::controller::world::{Gate, ROLES, World, node, one_pod, outcome};
+use crate::controller::world::{Gate, ROLES, Side, World, node, one_pod, outcome};
 
 #[tokio::test]
 async fn workflow_waits_for_its_cluster_and_others_do_not() {
@@ -121,5 +122,65 @@ async fn deleting_a_workflow_deletes_its_pods_elsewhere() {
         world.other.pods("argo").await.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].labels()["landfall.dev/workflow-uid"], keeps.uid().expect("a uid"));
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn cluster_that_was_away_tells_what_was_missed() {
+    let mut world = World::new(ROLES).await;
+    world.start();
+    let there = json!({"clusterName": "other"});
+    let ends: Workflow = world.home.create("argo", one_pod("ends", there.clone())).await;
+    let robbed: Workflow = world.home.create("argo", one_pod("robbed", there)).await;
+    let of = |workflow: &Workflow| {
+        let uid = workflow.uid().expect("a uid");
+        move |pod: &Pod| pod.labels()["landfall.dev/workflow-uid"] == uid
+    };
+    let (to_end, to_delete) = (world.other.pod("argo", of(&ends)).await, world.other.pod("argo", of(&robbed)).await);
+    for (workflow, pod) in [(&ends, &to_end), (&robbed, &to_delete)] {
+        world.other.begin_pod(pod).await;
+        let runs = |workflow: &Workflow| workflow.status.nodes.values().any(|node| node.phase.as_str() == "Running");
+        world.home.until(workflow, runs).await;
+    }
+
+    world.other.gate.send_replace(Gate::Closed);
+    world.cluster_lost("other").await;
+    world.other.end_pod(&to_end, 0).await;
+    let pods: Api<Pod> = world.other.api("argo");
+    pods.delete(&to_delete.name_any(), &DeleteParams::default().grace_period(0)).await.expect("it is deleted");
+    world.other.gate.send_replace(Gate::Open);
+    assert_eq!(outcome(&world.end_of(&ends).await), "Succeeded: ");
+    assert_eq!(outcome(&world.end_of(&robbed).await), "Error: pod deleted");
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn secret_adds_and_removes_a_cluster_while_running() {
+    let mut world = World::new(ROLES).await;
+    world.start();
+    let third = Side::new("third");
+    let listening = third.server.listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": "planted-token"});
+    let secret = json!({"metadata": {"name": "clusters"}, "data": {
+        "third": STANDARD.encode(config.to_string()), "broken": STANDARD.encode("{}"),
+    }});
+    let created: Secret = world.home.create("argo", secret).await;
+
+    let lost = one_pod("lost", json!({"clusterName": "broken"}));
+    let lost: Workflow = world.home.create("argo", lost).await;
+    let fixed = json!({"data": {"broken": null}});
+    let secrets: Api<Secret> = world.home.api("argo");
+    secrets.patch(&created.name_any(), &PatchParams::default(), &Patch::Merge(fixed)).await.expect("it is there");
+    world.clusters_ready(&["default", "other", "third"]).await;
+    let text = outcome(&world.end_of(&lost).await);
+    assert!(text.starts_with("Error: cluster \"broken\" is not known"), "{text}");
+
+    let workflow: Workflow = world.home.create("argo", one_pod("new", json!({"clusterName": "third"}))).await;
+    let pod = third.pod("argo", |_| true).await;
+    third.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+
+    secrets.delete("clusters", &DeleteParams::default()).await.expect("it is there");
+    world.clusters_ready(&["default", "other"]).await;
     world.shutdown().await;
 }

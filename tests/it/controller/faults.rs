@@ -43,3 +43,21 @@ async fn stale_write_is_refused_and_made_again() {
     assert_eq!(world.home.pods("argo").await.len(), 1);
     world.shutdown().await;
 }
+
+#[tokio::test]
+async fn outage_of_home_delays_and_loses_nothing() {
+    let mut world = World::new(ROLES).await;
+    world.start();
+    let workflow: Workflow = world.home.create("argo", one_pod("patient", json!({}))).await;
+    let pod = world.home.pod("argo", |_| true).await;
+    world.home.gate.send_replace(Gate::Closed);
+    world.cluster_lost("default").await;
+    world.home.end_pod(&pod, 0).await;
+    let created_meanwhile: Workflow = world.home.create("argo", one_pod("meanwhile", json!({}))).await;
+    world.home.gate.send_replace(Gate::Open);
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    let pod = world.home.pod("argo", |pod| pod.name_any() == "meanwhile").await;
+    world.home.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&created_meanwhile).await), "Succeeded: ");
+    world.shutdown().await;
+}

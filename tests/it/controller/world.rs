@@ -1,10 +1,11 @@
 //! Two clusters in this process, a controller at home, and a gate before each through which the controller speaks to it:
 //! what a network does to it, the gate does. The clusters, the policy and the controller are the real ones.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response};
+use http_body_util::{BodyStream, StreamBody};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -12,8 +13,8 @@ use kube::{
     client::Body,
 };
 use landfall::{
-    api::workflow::Workflow,
-    clusters::{Clusters, rest_config::Allowed},
+    api::{ids::ClusterName, workflow::Workflow},
+    clusters::{Clusters, health::State, rest_config::Allowed},
     controller,
     local::{
         apiserver::{self, ApiServer},
@@ -58,6 +59,8 @@ pub struct World {
     pub home: Side,
     pub other: Side,
     pub policies: Policies,
+    /// Those of the controller that was started last.
+    pub clusters: Option<Clusters>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -79,7 +82,7 @@ impl World {
         let settings = controller::config::load(home.client(), &"argo".parse().unwrap()).await.unwrap();
         let options = policy::Options { config: settings.policy, ..policy::Options::default() };
         let policies = Policies::start(options).unwrap();
-        World { home, other, policies, running: None }
+        World { home, other, policies, clusters: None, running: None }
     }
 
     /// With a controller, and with runtimes for the pods.
@@ -95,6 +98,7 @@ impl World {
     pub fn start(&mut self) {
         let clusters = Clusters::new("default".parse().unwrap(), self.home.gated_client(), Allowed::default());
         clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
+        self.clusters = Some(clusters.clone());
         let options = controller::Options {
             clusters,
             policies: self.policies.clone(),
@@ -127,6 +131,31 @@ impl World {
         }
     }
 
+    /// Waits until the controller knows these clusters, and all of them answer.
+    pub async fn clusters_ready(&self, names: &[&str]) {
+        self.clusters_until(|states| {
+            let known: Vec<&str> = states.keys().map(|name| name.as_str()).collect();
+            known == names && states.values().all(|state| *state == State::Ready)
+        })
+        .await;
+    }
+
+    /// Waits until the controller has noticed that a cluster doesn't answer.
+    pub async fn cluster_lost(&self, name: &str) {
+        self.clusters_until(|states| states[&name.parse().unwrap()] != State::Ready).await;
+    }
+
+    async fn clusters_until(&self, holds: impl Fn(&BTreeMap<ClusterName, State>) -> bool) {
+        let clusters = self.clusters.as_ref().unwrap();
+        let mut versions = clusters.subscribe();
+        let wait = async {
+            while !holds(&clusters.states()) {
+                versions.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{:?}", clusters.states()));
+    }
+
     /// Creates a workflow and waits for its end.
     pub async fn run_to_end(&self, namespace: &str, workflow: Value) -> Workflow {
         let workflow: Workflow = self.home.create(namespace, workflow).await;
@@ -140,7 +169,8 @@ impl World {
 }
 
 impl Side {
-    fn new(name: &str) -> Side {
+    /// An empty one with a few namespaces.
+    pub fn new(name: &str) -> Side {
         let namespaces = ["argo", "elsewhere", "other-ns"].map(str::to_owned).to_vec();
         let server = ApiServer::new(apiserver::Options { name: name.to_owned(), logs: Logs::default(), namespaces });
         server.ensure_service_account("argo", "workflow");
@@ -177,8 +207,12 @@ impl Side {
                     }
                     Gate::LosePods | Gate::Meddle => {}
                 }
-                let answer: Response<_> = server.call(request).await.map_err(BoxError::from)?;
-                Ok(answer)
+                let (parts, body) = server.call(request).await.map_err(BoxError::from)?.into_parts();
+                // An outage also breaks what is under way.
+                let mut gate = gate.subscribe();
+                let closed = async move { drop(gate.wait_for(|gate| *gate == Gate::Closed).await) };
+                let frames = BodyStream::new(body).take_until(Box::pin(closed));
+                Ok(Response::from_parts(parts, StreamBody::new(frames)))
             }
         });
         Client::new(service, "default")
