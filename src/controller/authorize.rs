@@ -1,6 +1,6 @@
 //! Policy between deciding and applying: every pod that a plan wants is shown to it, as it will be created.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use futures::{StreamExt, stream};
 
@@ -23,7 +23,7 @@ use crate::{
 /// Decisions asked for at once by one pass. Policy bounds them over all passes by itself.
 const ASKED_AT_ONCE: usize = 8;
 
-/// Actions that policy allows. Only [`authorize`] makes them, and nothing else can be applied.
+/// Actions that policy allows. Only [`Desk::authorize`] makes them, and nothing else can be applied.
 #[derive(Debug)]
 pub struct Authorized(Vec<Action>);
 
@@ -34,32 +34,57 @@ impl Authorized {
     }
 }
 
-/// Asks policy for each pod to be created. Denials come back by node ID; then nothing may be applied, because the engine
-/// has to decide again in view of them.
-///
-/// # Errors
-/// If a pod can't be put into a question, which no plan of the engine leads to.
-pub async fn authorize(
-    policies: &Policies,
-    home: &ClusterName,
-    workflow: &Workflow,
-    actions: &[Action],
-) -> anyhow::Result<Result<Authorized, BTreeMap<String, Denial>>> {
-    let mut questions = Vec::new();
-    for action in actions {
-        match action {
-            Action::CreatePod(create) => questions.push((create.node_id.clone(), question(home, workflow, create)?)),
-            // Deleting our own pod, by its UID, takes nothing from anybody.
-            Action::DeletePod { .. } => {}
-        }
+/// The questions of one pass. A pod that was allowed is not asked about again when the pass decides anew because another
+/// one was denied.
+pub struct Desk<'a> {
+    policies: &'a Policies,
+    home: &'a ClusterName,
+    workflow: &'a Workflow,
+    allowed: Vec<CreatePod>,
+}
+
+impl<'a> Desk<'a> {
+    /// Nothing was asked yet.
+    pub fn new(policies: &'a Policies, home: &'a ClusterName, workflow: &'a Workflow) -> Desk<'a> {
+        Desk { policies, home, workflow, allowed: Vec::new() }
     }
-    let answers: Vec<Option<(String, Denial)>> = stream::iter(questions)
-        .map(|(node_id, request)| async move { Some((node_id, denial(policies.decide(&request).await)?)) })
-        .buffered(ASKED_AT_ONCE)
-        .collect()
-        .await;
-    let denials: BTreeMap<String, Denial> = answers.into_iter().flatten().collect();
-    Ok(if denials.is_empty() { Ok(Authorized(actions.to_vec())) } else { Err(denials) })
+
+    /// Asks policy for each pod to be created. Denials come back by node ID; then nothing may be applied, because the
+    /// engine has to decide again in view of them.
+    ///
+    /// # Errors
+    /// If a pod can't be put into a question, which no plan of the engine leads to.
+    pub async fn authorize(
+        &mut self,
+        actions: &[Action],
+    ) -> anyhow::Result<Result<Authorized, BTreeMap<String, Denial>>> {
+        let known = mem::take(&mut self.allowed);
+        let mut questions = Vec::new();
+        for action in actions {
+            match action {
+                Action::CreatePod(create) if known.contains(create) => self.allowed.push(create.clone()),
+                Action::CreatePod(create) => {
+                    questions.push((create.clone(), question(self.home, self.workflow, create)?))
+                }
+                // Deleting our own pod, by its UID, takes nothing from anybody.
+                Action::DeletePod { .. } => {}
+            }
+        }
+        let policies = self.policies;
+        let answers: Vec<(CreatePod, Option<Denial>)> = stream::iter(questions)
+            .map(|(create, request)| async move { (create, denial(policies.decide(&request).await)) })
+            .buffered(ASKED_AT_ONCE)
+            .collect()
+            .await;
+        let mut denials = BTreeMap::new();
+        for (create, denial) in answers {
+            match denial {
+                Some(denial) => drop(denials.insert(create.node_id, denial)),
+                None => self.allowed.push(create),
+            }
+        }
+        Ok(if denials.is_empty() { Ok(Authorized(actions.to_vec())) } else { Err(denials) })
+    }
 }
 
 fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> anyhow::Result<Request> {

@@ -20,7 +20,8 @@ use crate::{
     controller::{
         Controller,
         apply::{self, Applied},
-        authorize, deletion, events, gather,
+        authorize::Desk,
+        deletion, events, gather,
         queue::Next,
         status::{self, Wanted},
         workflows::{Kind, Stored, Uid},
@@ -71,13 +72,14 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
     }
 
     let mut observed = gather::gather(controller, stored).await;
+    let mut desk = Desk::new(&controller.policies, controller.home(), &stored.workflow);
     let (plan, authorized) = loop {
         // Ends: each round denies at least one more node.
         let plan = engine::reconcile(&stored.workflow, &observed, now);
         if !controller.policies.state().is_ready() && plan.actions.iter().any(is_create) {
             bail!("no policy is in force yet");
         }
-        match authorize::authorize(&controller.policies, controller.home(), &stored.workflow, &plan.actions).await? {
+        match desk.authorize(&plan.actions).await? {
             Ok(authorized) => break (plan, authorized),
             Err(denials) => {
                 let known = observed.denials.len();

@@ -154,12 +154,8 @@ fn check_parameters(parent: &Value, path: &str) -> Result<(), String> {
 fn refuse(parent: &Value, path: &str, fields: &[&str]) -> Result<(), String> {
     for field in fields {
         let value = field.split('.').fold(parent, |value, name| &value[name]);
-        let is_used = match value {
-            Value::Null | Value::Bool(false) => false,
-            Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
-            Value::Array(list) => !list.is_empty(),
-            Value::Object(map) => !map.is_empty(),
-        };
+        // What was not given isn't written, and what was given empty may mean much: `retryStrategy: {}` retries for ever.
+        let is_used = !matches!(value, Value::Null | Value::Bool(false));
         if is_used {
             return Err(format!("{path}.{field}: not supported yet"));
         }
