@@ -36,12 +36,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::local::{
     logs::Logs,
-    runtime::{images::ImageCommand, machine::Machine, pod::View},
+    runtime::{folder::Folder, images::ImageCommand, machine::Machine, pod::View},
 };
 
 mod applets;
 mod container;
 mod env;
+mod folder;
 pub mod images;
 mod machine;
 mod objects;
@@ -69,12 +70,11 @@ pub struct Options {
 impl Options {
     /// Options with a folder among the system's temporary ones and no image but the built-in ones.
     pub fn new(program: PathBuf) -> Options {
-        let name = format!("landfall-{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
         Options {
             program,
             images: watch::Sender::new(BTreeMap::new()).subscribe(),
             node_name: "local".to_owned(),
-            folder: std::env::temp_dir().join(name),
+            folder: folder::temporary(),
         }
     }
 }
@@ -91,13 +91,13 @@ impl Runtime {
     /// # Errors
     /// If the folder for volumes can't be made.
     pub fn start(client: Client, logs: Logs, options: Options) -> anyhow::Result<Runtime> {
-        let folder = options.folder;
-        std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let folder = options.folder.clone();
+        let taken = folder::take(options.folder).with_context(|| format!("can't make {}", folder.display()))?;
         let machine = Arc::new(Machine::new(options.program, folder.clone()));
         let shared =
             Arc::new(Shared { client, logs, machine, images: options.images, node_name: options.node_name, folder });
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(watch_pods(shared, cancel.clone()));
+        let task = tokio::spawn(watch_pods(shared, taken, cancel.clone()));
         Ok(Runtime { cancel, task: Some(task) })
     }
 
@@ -163,10 +163,12 @@ impl Shared {
     }
 }
 
-async fn watch_pods(shared: Arc<Shared>, cancel: CancellationToken) {
+async fn watch_pods(shared: Arc<Shared>, taken: Folder, cancel: CancellationToken) {
     // The first pod shall not wait for the trial.
     let machine = Arc::clone(&shared.machine);
     let trial = tokio::spawn(async move { machine.isolation().await });
+    let place = taken.path.clone();
+    let sweep = tokio::task::spawn_blocking(move || folder::sweep(&place));
     let mut events =
         std::pin::pin!(watcher(Api::<Pod>::all(shared.client.clone()), Config::default()).default_backoff());
     let mut pods = Pods { views: HashMap::new(), listed: Vec::new(), tasks: JoinSet::new(), shared, cancel };
@@ -184,10 +186,10 @@ async fn watch_pods(shared: Arc<Shared>, cancel: CancellationToken) {
     pods.cancel.cancel();
     // It is short, and a process of it must not outlive us.
     let _ = trial.await;
+    let _ = sweep.await;
     while pods.tasks.join_next().await.is_some() {}
-    let folder = &pods.shared.folder;
-    if let Err(error) = tokio::fs::remove_dir_all(folder).await {
-        tracing::warn!("can't remove {}: {error}", folder.display());
+    if let Err(error) = tokio::fs::remove_dir_all(&taken.path).await {
+        tracing::warn!("can't remove {}: {error}", taken.path.display());
     }
 }
 
