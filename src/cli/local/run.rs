@@ -147,8 +147,7 @@ async fn watch_run(
     let created = world::create(&home, object).await?;
     let namespace = created.namespace().unwrap_or_else(|| NAMESPACE.to_owned());
     display.line(&format!("local  │ workflow {namespace}/{} created", created.name_any()));
-    let mut last = Workflow::default();
-    last.metadata = created.metadata.clone();
+    let mut last = Workflow { metadata: created.metadata.clone(), ..Workflow::default() };
     let api: Api<Workflow> = Api::namespaced(home, &namespace);
     let mut workflows = std::pin::pin!(watch_object(api, &created.name_any()).default_backoff());
     let mut said = Said::new();
