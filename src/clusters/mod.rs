@@ -108,24 +108,35 @@ impl Clusters {
         for (key, reason) in &listed.misnamed {
             tracing::error!(key, reason, "key of the clusters secret is not used");
         }
+        let known: BTreeMap<ClusterName, Option<Fingerprint>> = {
+            let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+            table.iter().map(|(name, slot)| (name.clone(), slot.fingerprint())).collect()
+        };
+        let removed: Vec<&ClusterName> = known
+            .iter()
+            .filter(|(name, fingerprint)| fingerprint.is_some() && !listed.clusters.contains_key(*name))
+            .map(|(name, _)| name)
+            .collect();
+        // Outside of the lock: setting up a client may read files.
+        let opened: Vec<(ClusterName, Slot)> = listed
+            .clusters
+            .into_iter()
+            .filter(|(name, entry)| match known.get(name) {
+                None => true,
+                Some(Some(fingerprint)) => *fingerprint != entry.fingerprint,
+                // One that was inserted by its client.
+                Some(None) => false,
+            })
+            .map(|(name, entry)| (name.clone(), self.open(&name, entry)))
+            .collect();
         {
             let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-            table.retain(|name, slot| {
-                let keep = slot.fingerprint().is_none() || listed.clusters.contains_key(name);
-                if !keep {
-                    tracing::info!(cluster = %name, "cluster is removed");
-                    slot.close();
-                }
-                keep
-            });
-            for (name, entry) in listed.clusters {
-                if table.get(&name).is_some_and(|slot| slot.fingerprint() == Some(entry.fingerprint)) {
-                    continue;
-                }
-                let slot = self.open(&name, entry);
-                if let Some(old) = table.insert(name, slot) {
-                    old.close();
-                }
+            for name in removed {
+                tracing::info!(cluster = %name, "cluster is removed");
+                table.remove(name).iter().for_each(Slot::close);
+            }
+            for (name, slot) in opened {
+                table.insert(name, slot).iter().for_each(Slot::close);
             }
         }
         self.tick();
@@ -136,9 +147,7 @@ impl Clusters {
         let cluster = self.connected(name.clone(), client, (CALL_TIMEOUT, Rate::Unlimited), State::Ready);
         {
             let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(old) = table.insert(name, Slot::Connected { cluster, fingerprint: None }) {
-                old.close();
-            }
+            table.insert(name, Slot::Connected { cluster, fingerprint: None }).iter().for_each(Slot::close);
         }
         self.tick();
     }
@@ -236,6 +245,13 @@ impl Clusters {
 
     fn tick(&self) {
         self.0.version.send_modify(|version| *version += 1);
+    }
+}
+
+/// Probes end with the last handle, also where nobody waited for them.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.cancelled.cancel();
     }
 }
 

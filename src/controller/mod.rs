@@ -38,8 +38,9 @@ use crate::{
     policy::Policies,
 };
 
-/// Passes under way at once. They mostly wait for answers, so there may be many; each cluster bounds its own calls.
-const PASSES_AT_ONCE: usize = 256;
+/// Passes under way at once. They mostly wait for answers, so there may be many; each cluster bounds its own calls. With
+/// fewer, the workflows of a frozen cluster could take all places until its breaker opens.
+const PASSES_AT_ONCE: usize = 1024;
 /// How long the start waits for the pods of other clusters to be known. Their workflows are then a little quicker; a dead
 /// cluster must not hold up the rest.
 const START_PATIENCE: Duration = Duration::from_secs(2);
