@@ -162,8 +162,8 @@ fn mistakes(object: &Object) -> Vec<String> {
         "CronWorkflow" => strict::check::<CronWorkflow>(&object.value),
         _ => incomplete(object),
     };
-    let Origin { file, line } = &object.origin;
-    problems.into_iter().map(|problem| format!("{}:{line}: {} {problem}", file.display(), object.kind())).collect()
+    let kind = if object.kind().is_empty() { "object" } else { object.kind() };
+    problems.into_iter().map(|problem| format!("{}: {kind} {problem}", object.origin)).collect()
 }
 
 /// What every object must have; the rest is for the API server to judge.

@@ -1,6 +1,6 @@
 //! Starts clusters, policy and controller in this process, and ends them without leaving anything behind.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{crd, ids::ClusterName},
+    api::ids::ClusterName,
     cli::local::{
         files::Object,
         images::{self, Images},
@@ -57,7 +57,7 @@ impl World {
     /// Starts everything, with `objects` at home; workflows among them are left out.
     ///
     /// # Errors
-    /// If the machine can't do it, or an object is refused.
+    /// If the machine can't do it, or an object is refused. The CRDs are built into the API servers.
     pub async fn start(names: &Names, objects: &[Object], policy_folder: Option<PathBuf>) -> anyhow::Result<World> {
         let configuration = configuration(objects)?;
         let options = policy::Options {
@@ -171,22 +171,11 @@ async fn start_cluster(name: ClusterName, names: &Names, images: watch::Receiver
         }
     }
     let client = server.client();
-    if name == names.settings.home {
-        install_crds(&client).await?;
-    }
     let program = std::env::current_exe().context("finding this program, which pods are run by")?;
     let options = runtime::Options { images, ..runtime::Options::new(program) };
     let runtime = Runtime::start(client, logs.clone(), options)
         .with_context(|| format!("starting the runtime of cluster {name}"))?;
     Ok(Cluster { name, server, logs, runtime })
-}
-
-async fn install_crds(client: &Client) -> anyhow::Result<()> {
-    for document in crd::documents() {
-        let origin = crate::cli::local::files::Origin { file: Path::new("crds").to_owned(), line: 1 };
-        create(client, &Object { value: document, origin }).await?;
-    }
-    Ok(())
 }
 
 /// The controller's configuration; empty if the files hold none.

@@ -54,6 +54,14 @@ pub fn file(name: &str, text: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// A workflow of one pod, which runs `argosay` with these arguments.
+pub fn argosay(name: &str, arguments: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: {name}}}\nspec:\n  entrypoint: main\n  \
+         templates:\n    - name: main\n      container: {{image: 'argoproj/argosay:v2', args: {arguments}}}\n"
+    )
+}
+
 /// As text for the command line.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()

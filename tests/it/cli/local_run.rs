@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cli::binary::{file, landfall, node, redacted, run, text},
+    cli::binary::{argosay, file, landfall, node, redacted, run, text},
     golden,
 };
 
@@ -69,17 +69,9 @@ fn without_duration(word: &str) -> String {
     if is_duration { word.replace(|c: char| c.is_ascii_digit(), "N").replace("N.N", "N") } else { word.to_owned() }
 }
 
-/// A workflow of one pod, which runs `argosay` with these arguments.
-fn argosay(arguments: &str) -> String {
-    format!(
-        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: one}}\nspec:\n  entrypoint: main\n  \
-         templates:\n    - name: main\n      container: {{image: 'argoproj/argosay:v2', args: {arguments}}}\n"
-    )
-}
-
 #[test]
 fn logs_are_shown_with_where_they_come_from() {
-    let (_folder, path) = file("one.yaml", &argosay("[echo, landfall]"));
+    let (_folder, path) = file("one.yaml", &argosay("one", "[echo, landfall]"));
     let ended = run(&["local", "run", text(&path)]);
     assert!(ended.stdout.lines().any(|line| line == "default/argo one │ landfall"), "{}", ended.stdout);
     assert_eq!(ended.code, Some(0));
@@ -87,7 +79,7 @@ fn logs_are_shown_with_where_they_come_from() {
 
 #[test]
 fn a_failure_is_an_exit_status() {
-    let (_folder, path) = file("one.yaml", &argosay("[exit, '3']"));
+    let (_folder, path) = file("one.yaml", &argosay("one", "[exit, '3']"));
     let ended = run(&["local", "run", text(&path), "-o", "json"]);
     assert_eq!(ended.json()["status"]["phase"], "Failed");
     assert_eq!(ended.code, Some(1));
@@ -95,7 +87,7 @@ fn a_failure_is_an_exit_status() {
 
 #[test]
 fn an_unknown_image_is_named_with_what_to_do() {
-    let workflow = argosay("[a]").replace("argoproj/argosay:v2", "example/unknown:1");
+    let workflow = argosay("one", "[a]").replace("argoproj/argosay:v2", "example/unknown:1");
     let (_folder, path) = file("one.yaml", &workflow);
     let ended = run(&["local", "run", text(&path), "--timeout", "60s"]);
     assert!(ended.stdout.contains("example/unknown:1"), "{}", ended.stdout);
@@ -105,7 +97,7 @@ fn an_unknown_image_is_named_with_what_to_do() {
 
 #[test]
 fn a_timeout_ends_the_run_and_still_prints_the_workflow() {
-    let (_folder, path) = file("one.yaml", &argosay("[sleep, 600s]"));
+    let (_folder, path) = file("one.yaml", &argosay("one", "[sleep, 600s]"));
     let ended = run(&["local", "run", text(&path), "--timeout", "1500ms", "-o", "json"]);
     assert_eq!(ended.json()["metadata"]["name"], "one");
     assert!(ended.stderr.contains("after the timeout of 1500ms"), "{}", ended.stderr);
@@ -115,8 +107,8 @@ fn a_timeout_ends_the_run_and_still_prints_the_workflow() {
 #[test]
 fn what_with_names_is_created_first() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: texts, namespace: argo}\ndata: {hello: from a map}\n";
-    let (_folder, with) = file("with.yaml", &format!("{map}---\n{}", argosay("[exit, '1']")));
-    let workflow = argosay("[cat, /texts/hello]")
+    let (_folder, with) = file("with.yaml", &format!("{map}---\n{}", argosay("one", "[exit, '1']")));
+    let workflow = argosay("one", "[cat, /texts/hello]")
         .replace("spec:\n", "spec:\n  volumes: [{name: texts, configMap: {name: texts}}]\n")
         .replace("'argoproj/argosay:v2',", "'argoproj/argosay:v2', volumeMounts: [{name: texts, mountPath: /texts}],");
     let (_other_folder, path) = file("one.yaml", &workflow);
@@ -128,7 +120,7 @@ fn what_with_names_is_created_first() {
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let mark = format!("landfall-test-{}", std::process::id());
-    let workflow = argosay(&format!("[-c, 'echo started; sleep 600 # {mark}']"))
+    let workflow = argosay("one", &format!("[-c, 'echo started; sleep 600 # {mark}']"))
         .replace("'argoproj/argosay:v2',", "'argoproj/argosay:v2', command: [sh],");
     let (_folder, path) = file("one.yaml", &workflow);
     let mut child = landfall(&["local", "run", text(&path)]).stdout(Stdio::piped()).spawn().unwrap();

@@ -5,19 +5,29 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
 };
 
+use landfall::policy::store::BUILTIN;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{cli::binary::landfall, support::modules};
+use crate::{
+    cli::binary::{argosay, file, landfall, text},
+    support::modules,
+};
+
+/// How long a line may take to come on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const EXAMPLE: &str = "manifests/examples/multi-cluster.yaml";
 
 /// A running `local up`; dropping it kills it.
 struct Up {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStderr>>,
+    lines: Receiver<String>,
     reach: Value,
 }
 
@@ -34,14 +44,21 @@ impl Up {
                 break;
             }
         }
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = lines_of(child.stderr.take().unwrap());
         Up { reach: serde_json::from_str(&text).unwrap(), child, lines }
     }
 
     /// Waits until it says something with this text; gives back that line.
     #[track_caller]
     fn says(&mut self, text: &str) -> String {
-        self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(text)).expect("it ended without saying so")
+        let mut others = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => others.push(line),
+                Err(error) => panic!("{error}: it does not say {text:?}, but: {others:#?}"),
+            }
+        }
     }
 
     fn cluster(&self, name: &str) -> &Value {
@@ -62,12 +79,28 @@ impl Up {
         assert!(said.contains(expected), "kubectl {arguments:?} in {cluster}: {said}");
     }
 
+    /// Creates a workflow of one pod.
+    fn run(&self, name: &str) {
+        let (_folder, path) = file("one.yaml", &argosay(name, "[echo]"));
+        self.kubectl_says("default", &["-n", "argo", "create", "-f", text(&path)], "created");
+    }
+
     /// Sends what Ctrl-C sends; gives back the exit status.
     fn interrupt(&mut self) -> Option<i32> {
         let signalled = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(signalled.success());
         self.child.wait().unwrap().code()
     }
+}
+
+/// Lines as they come; a thread reads them, so that a test can stop to wait.
+fn lines_of(stderr: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+    });
+    receiver
 }
 
 impl Drop for Up {
@@ -109,15 +142,17 @@ fn a_module_takes_force_while_it_runs() {
         return;
     }
     let policies = TempDir::new().unwrap();
+    let gate = policies.path().join("gate.wasm");
+    fs::write(&gate, BUILTIN).unwrap();
     let mut up = Up::start(&["--cluster", "other", "--policies", policies.path().to_str().unwrap()]);
-    up.says("generation 1 in force: builtin");
-    fs::write(policies.path().join("gate.wasm"), modules::DENY_ALL).unwrap();
+    up.says("generation 1 in force: builtin, gate");
+    up.run("before");
+    up.says("allow default/argo to template main: module builtin+gate, generation 1");
+    fs::write(&gate, modules::DENY_ALL).unwrap();
     up.says("generation 2 in force: builtin, gate");
-    up.kubectl_says("default", &["create", "-f", EXAMPLE], "created");
-    up.says("deny default/argo to template this: module gate, generation");
-    fs::write(policies.path().join("gate.wasm"), "no module").unwrap();
-    up.says("refused: ");
-    fs::remove_file(policies.path().join("gate.wasm")).unwrap();
-    up.says("in force: builtin");
+    up.run("after");
+    up.says("deny default/argo to template main: module gate, generation 2, deny-all");
+    fs::write(&gate, "not a component").unwrap();
+    assert!(up.says("refused: ").contains("generation 2 in force"));
     assert_eq!(up.interrupt(), Some(130));
 }
