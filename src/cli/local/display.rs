@@ -49,6 +49,14 @@ impl Display {
         }
     }
 
+    /// Adds a line about a node, where no tree shows the same.
+    pub fn change(&self, line: &str) {
+        match self {
+            Display::Live { .. } => (),
+            Display::Stdout | Display::Stderr => self.line(line),
+        }
+    }
+
     /// Redraws the tree, where it is redrawn.
     pub fn draw(&self, workflow: &Workflow, home: &ClusterName) {
         match self {

@@ -19,6 +19,10 @@ pub type Said = BTreeMap<String, (NodePhase, Option<String>)>;
 pub fn changes(workflow: &Workflow, home: &ClusterName, said: &mut Said) -> Vec<String> {
     let mut nodes: Vec<_> = workflow.status.nodes.values().filter(|node| is_told(node)).collect();
     nodes.sort_by_key(|node| (node.started_at.as_ref().map(|time| time.0), &node.name));
+    // What encloses others begins before them and ends after them.
+    let (ended, begun): (Vec<&NodeStatus>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.phase.is_fulfilled() && !tree::is_leaf(node));
+    let nodes = begun.into_iter().chain(ended.into_iter().rev());
     let mut lines = Vec::new();
     for node in nodes {
         let state = (node.phase, node.message.clone());

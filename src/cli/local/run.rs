@@ -157,7 +157,7 @@ async fn watch_run(
         tokio::select! {
             Some(workflow) = workflows.next() => match workflow {
                 Ok(Some(workflow)) => {
-                    lines::changes(&workflow, &home_name, &mut said).iter().for_each(|line| display.line(line));
+                    lines::changes(&workflow, &home_name, &mut said).iter().for_each(|line| display.change(line));
                     display.draw(&workflow, &home_name);
                     last = workflow;
                     if last.status.phase.is_completed() {

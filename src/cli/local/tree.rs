@@ -191,7 +191,8 @@ fn loop_index(name: &str) -> usize {
     item[..digits].parse().unwrap_or(0)
 }
 
-fn is_leaf(node: &NodeStatus) -> bool {
+/// Whether nothing stands below the node.
+pub fn is_leaf(node: &NodeStatus) -> bool {
     match node.r#type {
         NodeType::Steps | NodeType::StepGroup | NodeType::Dag | NodeType::TaskGroup | NodeType::Retry => false,
         NodeType::Pod

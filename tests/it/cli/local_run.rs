@@ -50,8 +50,17 @@ fn both_examples_are_shown() {
     }
 }
 
+#[test]
+fn the_readme_shows_what_the_example_shows() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let command = format!("$ cargo run -- local run {EXAMPLE}\n");
+    let (_, output) = readme.split_once(&command).unwrap();
+    let (output, _) = output.split_once("```").unwrap();
+    golden::check("tests/cli/run-allowed.txt", &settled(output));
+}
+
 /// The output without what differs from run to run: the lines before the tree come in any order, durations vary.
-pub fn settled(output: &str) -> String {
+fn settled(output: &str) -> String {
     let output = redacted(output);
     let (live, tree) = output.split_once("\n\n").unwrap();
     let mut lines: Vec<_> = live.lines().collect();
