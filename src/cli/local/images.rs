@@ -64,7 +64,7 @@ mod tests {
         };
         check("", "{}");
         check("a:1: {entrypoint: [x]}", r#"{"a:1":{"entrypoint":["x"]}}"#);
-        check("a: {cmd: [x, y]}", r#"{"a":{"cmd":["x","y"]}}"#);
+        check("a: {cmd: [b, c]}", r#"{"a":{"cmd":["b","c"]}}"#);
         check(
             "a: x",
             "images of ConfigMap workflow-controller-configmap: invalid type: string \"x\", expected struct ImageCommand",
