@@ -41,10 +41,13 @@ enum Command {
     /// Run the controller: in a cluster, or from outside with a kubeconfig
     Controller(controller::Arguments),
     /// Clusters in this process, for a laptop and for tests
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  landfall local run manifests/examples/multi-cluster.yaml\n  landfall local up --cluster other"
+    )]
     Local(local::Command),
     /// Work on policy modules
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  landfall policy check my-module.wasm")]
     Policy(policy::Command),
     /// Print the custom resource definitions
     Crd(crd::Arguments),

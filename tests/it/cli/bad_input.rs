@@ -1,4 +1,4 @@
-//! Mistakes in files and flags: the answer names the place, and comes before anything starts.
+//! Mistakes in files and flags: the answer names the place, and comes before anything starts. And the help against them.
 
 use crate::cli::binary::{file, run, text};
 
@@ -77,4 +77,24 @@ fn files_and_flags_are_checked() {
     check(&["local", "run", "a.yaml", "--cluster", "A_B"], "cluster name \"A_B\" is not a DNS label");
     check(&["policy", "check", "nowhere.wasm"], "nowhere.wasm: No such file or directory");
     check(&["policy", "check", "Cargo.toml"], "Cargo.toml");
+}
+
+#[test]
+fn every_help_has_examples() {
+    let commands: [&[&str]; 9] = [
+        &[],
+        &["controller"],
+        &["local"],
+        &["local", "run"],
+        &["local", "up"],
+        &["policy"],
+        &["policy", "check"],
+        &["crd"],
+        &["version"],
+    ];
+    for command in commands {
+        let ended = run(&[command, &["--help"]].concat());
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert!(ended.stdout.contains("Examples:\n  landfall"), "{command:?}: {}", ended.stdout);
+    }
 }
