@@ -91,6 +91,19 @@ impl Waiting {
     }
 }
 
+/// Follows policy: the first set that comes into force wakes every workflow, because those that wait for it are not noted.
+pub async fn policy(controller: Arc<Controller>) {
+    let mut states = controller.policies.subscribe_state();
+    let mut was_ready = states.borrow_and_update().is_ready();
+    while states.changed().await.is_ok() {
+        let is_ready = states.borrow_and_update().is_ready();
+        if is_ready && !was_ready {
+            controller.workflows.uids().iter().for_each(|uid| controller.queue.wake(uid));
+        }
+        was_ready = is_ready;
+    }
+}
+
 /// Follows the workflows at home: all that bear the instance ID, or none where there is none.
 pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, instance_id: Option<String>) {
     let home = controller.clusters.home().clone();

@@ -15,12 +15,13 @@ use crate::{
         status::WorkflowStatus,
         workflow::Workflow,
     },
-    clusters::{call::CallError, health::State},
+    clusters::{call::CallError, health},
     controller::{Controller, index, workflows::Stored},
     engine::{
         nodes::pod_of,
         observed::{ClusterState, Observed, PodKey, PodState},
     },
+    policy::state::State,
 };
 
 /// Live GETs at once in one pass. They are rare: after a restart, or when pods were deleted.
@@ -55,8 +56,18 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Observed {
         pods,
         denials: BTreeMap::new(),
         refusals: controller.refusals.of(&stored.uid),
+        on_hold: on_hold(&controller.policies.state()),
         clusters,
     }
+}
+
+/// A denial is final, so while no policy is in force nobody is asked: pods wait until there is one.
+fn on_hold(policy: &State) -> Option<String> {
+    if policy.is_ready() {
+        return None;
+    }
+    let why = policy.refusal.as_ref().map_or_else(String::new, |refusal| format!(": {}", refusal.reason));
+    Some(format!("waiting for a policy to be in force{why}"))
 }
 
 /// The unfinished nodes that stand for a pod, with that pod.
@@ -77,10 +88,10 @@ pub fn open_targets<'a>(status: &'a WorkflowStatus, home: &'a ClusterName) -> im
 /// What can be created where, now. A cluster whose pods can't be watched is of no use: their ends would go unnoticed.
 pub fn cluster_states(controller: &Controller) -> BTreeMap<ClusterName, ClusterState> {
     let states = controller.clusters.states().into_iter();
-    let sum_up = |(name, state): (ClusterName, State)| {
+    let sum_up = |(name, state): (ClusterName, health::State)| {
         let state = match state {
-            State::Unavailable(reason) => ClusterState::Unavailable(reason),
-            State::Ready => match controller.watched.problem(&name) {
+            health::State::Unavailable(reason) => ClusterState::Unavailable(reason),
+            health::State::Ready => match controller.watched.problem(&name) {
                 Some(problem) => ClusterState::Unavailable(problem),
                 None => ClusterState::Ready,
             },

@@ -104,6 +104,7 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
     parts.spawn(events::post(controller.clusters.home().clone(), notes, Timestamp::now));
     parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));
     parts.spawn(feeds::clusters(controller.clone(), options.namespace));
+    parts.spawn(feeds::policy(controller.clone()));
     parts.spawn(feeds::pods(controller.clone(), options.managed.clone()));
     parts.spawn(feeds::workflows(controller.clone(), options.managed, options.instance_id));
     tokio::select! {

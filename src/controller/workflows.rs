@@ -55,6 +55,11 @@ impl Workflows {
         self.lock().get(uid).cloned()
     }
 
+    /// All that are held.
+    pub fn uids(&self) -> Vec<Uid> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Takes a view unless a newer one is held; whether it was news.
     pub fn put(&self, stored: Arc<Stored>) -> bool {
         let mut by_uid = self.lock();

@@ -17,6 +17,8 @@ pub struct Observed {
     pub denials: BTreeMap<String, Denial>,
     /// By node ID: what the target's API answered when it refused the pod for good.
     pub refusals: BTreeMap<String, String>,
+    /// Why no pod may be created anywhere now, as while no policy is in force. Nodes then wait with that text.
+    pub on_hold: Option<String>,
     /// Every cluster known by name, home included.
     pub clusters: BTreeMap<ClusterName, ClusterState>,
 }

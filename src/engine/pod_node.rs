@@ -91,6 +91,9 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
             let message = format!("waiting for cluster \"{}\": {why}", target.cluster);
             pass.nodes.mark(&node_id, NodePhase::Pending, Some(message));
         }
+        Some(ClusterState::Ready) if pass.observed.on_hold.is_some() => {
+            pass.nodes.mark(&node_id, NodePhase::Pending, pass.observed.on_hold.clone());
+        }
         Some(ClusterState::Ready) => {
             if let Some(node) = pass.nodes.get_mut(&node_id) {
                 node.message = None;

@@ -120,7 +120,7 @@ impl InForce {
                 module = refusal.module.as_deref(),
                 file = refusal.file.as_ref().map(|file| file.display().to_string()),
                 reason = refusal.reason,
-                "new policy refused; the last good one stays in force"
+                "new policy refused; what was in force stays, and nothing is where the generation is 0"
             );
             state.refusal = Some(refusal);
             true

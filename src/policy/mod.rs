@@ -88,7 +88,7 @@ impl Default for Options {
 
 impl Policies {
     /// Loads the first set, which takes some tenths of a second, and starts the thread that reloads it. Where the first
-    /// set is refused, everything is denied until there is a good one, and [`State::is_ready`] is false.
+    /// set is refused, [`State::is_ready`] is false until there is a good one, and whoever asks all the same is denied.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// The generation in force; 0 while there is none, and everything is denied.
+    /// The generation in force; 0 while there is none: then whoever asks is denied.
     pub generation: u64,
     /// The digest of the set in force, as hex.
     pub set_digest: String,

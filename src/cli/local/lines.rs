@@ -81,7 +81,7 @@ pub fn log(prefix: &str, line: &str) -> String {
 pub fn policy_state(state: &State) -> String {
     let modules: Vec<_> = state.modules.iter().map(|module| module.name.as_str()).collect();
     let in_force = match state.generation {
-        0 => "nothing in force: every pod is denied".to_owned(),
+        0 => "nothing in force: no pod is created".to_owned(),
         generation => format!("generation {generation} in force: {}", modules.join(", ")),
     };
     match &state.refusal {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{ids::ClusterName, status::WorkflowPhase, workflow::Workflow},
     cli::{
-        Outcome,
+        Outcome, hint,
         interrupt::Interrupt,
         local::{
             display::Display,
@@ -141,6 +141,7 @@ async fn watch_run(
     }
     drop(sender);
     introduce(world, &policy.state.borrow_and_update(), display);
+    must_be_in_force(&policy.state.borrow())?;
 
     let home = world.home().server.client();
     let home_name = world.home().name.clone();
@@ -218,6 +219,20 @@ impl Policy {
     fn line_waiting(&mut self) -> Option<String> {
         self.records.try_recv().ok().map(|record| lines::decision(&record))
     }
+}
+
+/// A run whose pods would wait for a policy for ever is better not begun.
+fn must_be_in_force(policy: &State) -> anyhow::Result<()> {
+    if policy.is_ready() {
+        return Ok(());
+    }
+    let refusal = policy.refusal.as_ref();
+    let reason = refusal.map_or("nothing was loaded", |refusal| refusal.reason.as_str());
+    let hint = refusal.and_then(|refusal| refusal.hint.as_deref());
+    Err(hint::error(
+        format!("no policy is in force: {reason}"),
+        hint.unwrap_or("mend what --policies and the ConfigMap name; `landfall policy check FILE` looks at one module"),
+    ))
 }
 
 fn introduce(world: &World, policy: &State, display: &Display) {

@@ -1,6 +1,6 @@
 //! Mistakes in files and flags: the answer names the place, and comes before anything starts. And the help against them.
 
-use crate::cli::binary::{file, run, text};
+use crate::cli::binary::{argosay, file, run, text};
 
 /// Runs a file that holds `yaml`; stderr must be `expected`, in which FILE stands for the file.
 #[track_caller]
@@ -97,4 +97,15 @@ fn every_help_has_examples() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         assert!(ended.stdout.contains("Examples:\n  landfall"), "{command:?}: {}", ended.stdout);
     }
+}
+
+#[test]
+fn run_without_a_policy_does_not_begin() {
+    let (_folder, path) = file("workflow.yaml", &argosay("a", "[echo]"));
+    let empty = tempfile::tempdir().unwrap();
+    let ended = run(&["local", "run", text(&path), "--policies", text(empty.path())]);
+    assert!(ended.stderr.contains("error: no policy is in force: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains(text(empty.path())), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\nhint: "), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1));
 }

@@ -5,9 +5,16 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
+use landfall::{
+    api::workflow::Workflow,
+    policy::{self, Policies},
+};
 use serde_json::json;
 
-use crate::controller::world::{World, node, one_pod, outcome};
+use crate::{
+    controller::world::{ROLES, World, node, one_pod, outcome},
+    support::modules::DENY_ALL,
+};
 
 /// As the document shows them.
 const NARROW: &str = "
@@ -81,5 +88,27 @@ async fn broken_roles_leave_the_last_good_ones_and_say_why() {
     let pod = world.other.pod("argo", |_| true).await;
     world.other.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_a_policy_pods_wait_and_the_first_one_wakes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = policy::Options { folder: Some(folder.path().to_owned()), ..policy::Options::default() };
+    let mut world = World::new(ROLES).await;
+    world.policies = Policies::start(options).unwrap();
+    world.start();
+    let workflow: Workflow = world.home.create("argo", one_pod("patient", json!({}))).await;
+    let waits = |workflow: &Workflow| node(workflow, "patient").contains("waiting for a policy to be in force: ");
+    world.home.until(&workflow, waits).await;
+    assert!(world.home.pods("argo").await.is_empty());
+
+    std::fs::write(folder.path().join("guest.wasm"), DENY_ALL).unwrap();
+    let ended = world.end_of(&workflow).await;
+    assert!(
+        outcome(&ended).starts_with("Error: denied by policy module \"guest\" (generation 1)"),
+        "{}",
+        outcome(&ended)
+    );
     world.shutdown().await;
 }

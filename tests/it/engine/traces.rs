@@ -26,6 +26,8 @@ struct Script {
     ready: Vec<String>,
     /// Clusters that don't answer until pass 3, and why.
     unavailable: BTreeMap<String, String>,
+    /// Why nothing may be created until pass 3.
+    on_hold: Option<String>,
 }
 
 #[test]
@@ -59,6 +61,7 @@ fn check(path: &std::path::Path) {
 fn run(workflow: Workflow, script: &Script) -> String {
     let mut world = World::new(workflow);
     world.denied = script.denied.clone();
+    world.on_hold = script.on_hold.clone();
     world.clusters.extend(script.ready.iter().map(|name| (name.parse().unwrap(), ClusterState::Ready)));
     world.clusters.extend(
         script.unavailable.iter().map(|(name, why)| (name.parse().unwrap(), ClusterState::Unavailable(why.clone()))),
@@ -66,6 +69,7 @@ fn run(workflow: Workflow, script: &Script) -> String {
     let mut trace = String::new();
     for pass in 1..=PASSES_MAX {
         if pass == 3 {
+            world.on_hold = None;
             world.clusters.values_mut().for_each(|state| *state = ClusterState::Ready);
         }
         let plan = world.decide();

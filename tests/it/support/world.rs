@@ -38,6 +38,8 @@ pub struct World {
     pub pods: BTreeMap<PodKey, Pod>,
     /// The clusters and whether they answer. Nothing is known of the pods of one that doesn't.
     pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// Why nothing may be created now.
+    pub on_hold: Option<String>,
     /// By node name: why policy says no.
     pub denied: BTreeMap<String, String>,
     /// How often a pod was created, over all time.
@@ -60,6 +62,7 @@ impl World {
             workflow,
             pods: BTreeMap::new(),
             clusters: BTreeMap::from([(ClusterName::home(), ClusterState::Ready)]),
+            on_hold: None,
             denied: BTreeMap::new(),
             created: BTreeMap::new(),
             now: START.parse().unwrap(),
@@ -231,8 +234,8 @@ impl World {
             let state = pod.map_or(PodState::Gone, |pod| PodState::Present(Arc::new(pod.clone())));
             (key, state)
         });
-        let clusters = self.clusters.clone();
-        Observed { pods: pods.collect(), home: Some(home), clusters, ..Observed::default() }
+        let (clusters, on_hold) = (self.clusters.clone(), self.on_hold.clone());
+        Observed { pods: pods.collect(), home: Some(home), clusters, on_hold, ..Observed::default() }
     }
 
     fn denials(&self, plan: &Plan) -> BTreeMap<String, Denial> {
