@@ -70,6 +70,7 @@ fn compile(folder: &Path) -> Result<PathBuf> {
         .args(["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET, "--profile", PROFILE])
         .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
+        .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\x1f"))
         .stderr(Stdio::inherit())
         .output()
         .context("running cargo")?;
@@ -79,6 +80,17 @@ fn compile(folder: &Path) -> Result<PathBuf> {
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut files = messages.split('"').filter(|text| text.ends_with(".wasm") && !text.contains("/deps/"));
     files.next_back().map(PathBuf::from).context("cargo named no .wasm file")
+}
+
+/// Panics carry the path of their source; those of this machine have no place in a module that others load.
+fn remapped_paths() -> Vec<String> {
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
+    let Some(cargo) = env::var_os("CARGO_HOME").map(PathBuf::from).or(home) else { return Vec::new() };
+    let registries = fs::read_dir(cargo.join("registry/src")).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = registries.map(|entry| entry.path()).collect();
+    // The last one that matches counts, so the most special stand last.
+    folders.insert(0, cargo);
+    folders.iter().map(|folder| format!("--remap-path-prefix={}=crates", folder.display())).collect()
 }
 
 fn program(variable: &str, name: &str) -> PathBuf {
