@@ -3,7 +3,9 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +32,9 @@ use crate::{
     },
     local::apiserver::Listening,
 };
+
+/// A kubeconfig holds the token of its server: who reads it can run programs here.
+const SECRET_MODE: u32 = 0o600;
 
 /// Flags of `landfall local up`.
 #[derive(Debug, Args)]
@@ -123,12 +128,19 @@ async fn listen(world: &World, folder: &Path, port: Option<u16>) -> anyhow::Resu
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let one = cluster.server.listen(address).await.with_context(|| format!("listening on {address}"))?;
         let kubeconfig = folder.join(format!("{}.yaml", cluster.name));
-        fs::write(&kubeconfig, cluster.server.kubeconfig(&one.url()))
+        write_secret(&kubeconfig, &cluster.server.kubeconfig(&one.url()))
             .with_context(|| format!("writing {}", kubeconfig.display()))?;
         reached.push(Reach { name: cluster.name.clone(), url: one.url(), kubeconfig });
         listening.push(one);
     }
     Ok((reached, listening))
+}
+
+/// Writes a file that only its owner can read, also where there was one that others could.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(SECRET_MODE).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(SECRET_MODE))?;
+    file.write_all(text.as_bytes())
 }
 
 fn text(reached: &[Reach]) -> String {

@@ -1,7 +1,9 @@
 //! The API server over HTTP/1 on this machine, for kubectl and for processes that need an address.
 
-use std::{io, net::SocketAddr};
+use std::{convert::Infallible, io, net::SocketAddr};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpListener,
@@ -10,7 +12,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-use crate::local::apiserver::ApiServer;
+use crate::local::apiserver::{ApiServer, refusal::Refusal, routes, shape};
 
 /// A listening API server; it stops when this is dropped.
 pub struct Listening {
@@ -69,7 +71,7 @@ async fn accept(server: ApiServer, listener: TcpListener, stop: CancellationToke
         }
         let server = server.clone();
         connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| server.clone().oneshot(request));
+            let service = hyper::service::service_fn(move |request| answer(server.clone(), request));
             let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended");
@@ -77,4 +79,13 @@ async fn accept(server: ApiServer, listener: TcpListener, stop: CancellationToke
         });
     }
     connections.shutdown().await;
+}
+
+/// Whoever lacks the token gets nothing but a refusal; not even the body is read.
+async fn answer(server: ApiServer, request: Request<Incoming>) -> Result<Response<routes::Body>, Infallible> {
+    if server.lets_in(request.headers()) {
+        return server.oneshot(request).await;
+    }
+    let refusal = Refusal::unauthorized();
+    Ok(routes::whole(refusal.code, shape::encode(&refusal.status())))
 }

@@ -1,8 +1,9 @@
 //! A Kubernetes API server in this process, faithful in what a controller relies on.
 //!
 //! It is a `tower` service: `kube::Client` speaks to it directly, and [`ApiServer::listen`] puts it on a port for
-//! kubectl. Objects live in memory. Read `routes.rs` for what is supported, `store.rs` for how objects are kept.
-//! Not here: users and permissions (everyone may do everything), admission webhooks, schemas of custom resources.
+//! kubectl, which needs the token that stands in the kubeconfig. Objects live in memory. Read `routes.rs` for what is
+//! supported, `store.rs` for how objects are kept. Not here: users and permissions (who comes in may do everything),
+//! admission webhooks, schemas of custom resources.
 
 use std::{
     convert::Infallible,
@@ -15,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -29,6 +30,7 @@ use crate::local::{
         resources::Id,
         routes::Body,
         store::{Key, Store},
+        token::Token,
         writes::WriteOptions,
     },
     logs::Logs,
@@ -54,6 +56,7 @@ mod selectors;
 mod shape;
 mod store;
 mod table;
+mod token;
 mod validate;
 mod watch;
 mod writes;
@@ -82,6 +85,7 @@ pub struct ApiServer {
 
 struct Shared {
     name: String,
+    token: Token,
     store: Arc<Store>,
     logs: Logs,
     ended: CancellationToken,
@@ -100,6 +104,7 @@ impl ApiServer {
         let ended = CancellationToken::new();
         let shared = Shared {
             name: options.name,
+            token: Token::random(),
             store: Arc::new(store),
             logs: options.logs,
             _end: ended.clone().drop_guard(),
@@ -151,7 +156,7 @@ impl ApiServer {
         kube::Client::new(self.clone(), "default")
     }
 
-    /// Serves HTTP/1 on an address until the answer is dropped or shut down.
+    /// Serves HTTP/1 on an address until the answer is dropped or shut down. Only who sends the token is answered.
     ///
     /// # Errors
     /// When the address can't be bound.
@@ -159,14 +164,19 @@ impl ApiServer {
         listen::listen(self.clone(), address).await
     }
 
-    /// A kubeconfig that reaches this server at `url`. No credentials are needed.
+    /// What a request to the listener must bear as `Authorization: Bearer TOKEN`; random, so another for each server.
+    pub fn token(&self) -> &str {
+        self.shared.token.text()
+    }
+
+    /// A kubeconfig that reaches this server at `url`. It holds the token, so only its owner should read it.
     pub fn kubeconfig(&self, url: &str) -> String {
         let name = &self.shared.name;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": name,
-            "clusters": [{"name": name, "cluster": {"server": url}}],
+            "clusters": [{"name": name, "cluster": {"server": self.shared.token.in_url(url)}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
-            "users": [{"name": name, "user": {}}],
+            "users": [{"name": name, "user": {"token": self.token()}}],
         });
         // YAML readers read JSON.
         format!("{config:#}\n")
@@ -179,6 +189,10 @@ impl ApiServer {
 
     fn store(&self) -> &Arc<Store> {
         &self.shared.store
+    }
+
+    fn lets_in(&self, headers: &HeaderMap) -> bool {
+        self.shared.token.is_in(headers)
     }
 
     fn logs(&self) -> &Logs {

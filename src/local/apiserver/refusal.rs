@@ -69,6 +69,11 @@ impl Refusal {
         Refusal::plain(400, "BadRequest", message)
     }
 
+    /// The caller doesn't say who it is.
+    pub fn unauthorized() -> Refusal {
+        Refusal::plain(401, "Unauthorized", "Unauthorized")
+    }
+
     pub fn not_found(resource: &Resource, name: &str) -> Refusal {
         let message = format!("{} {name:?} not found", resource.qualified());
         Refusal::about(404, "NotFound", resource, name, message)

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Config,
     api::{LogParams, PostParams, WatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use landfall::local::{
     apiserver::{ApiServer, Options},
@@ -18,7 +19,7 @@ use crate::apiserver::{api, config_map, config_maps, create, next, object, pod, 
 async fn it_listens_until_it_is_shut_down() {
     let server = ApiServer::new(Options { name: "one".to_owned(), ..Options::default() });
     let listening = server.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let client = Client::try_from(Config::new(listening.url().parse().unwrap())).unwrap();
+    let client = over_network(&server.kubeconfig(&listening.url())).await;
     let maps = config_maps(&client, "default");
     let mut events = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
     // What comes in over the network is seen in the process, and the other way round.
@@ -30,6 +31,35 @@ async fn it_listens_until_it_is_shut_down() {
     assert!(rest.into_iter().all(|event| event.is_err()), "a watch ends with its server");
     assert!(maps.get("a").await.is_err());
     assert!(config_maps(&server.client(), "default").get_opt("a").await.unwrap().is_some());
+}
+
+async fn over_network(kubeconfig: &str) -> Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+#[tokio::test]
+async fn only_the_token_opens_the_listener() {
+    let server = ApiServer::new(Options { name: "one".to_owned(), ..Options::default() });
+    let other = ApiServer::new(Options::default());
+    let listening = server.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let with = |token: &str| {
+        let mut config = Config::new(listening.url().parse().unwrap());
+        config.auth_info.token = (!token.is_empty()).then(|| token.to_owned().into());
+        config_maps(&Client::try_from(config).unwrap(), "default")
+    };
+    for token in ["", "x", other.token()] {
+        let maps = with(token);
+        let answers = [maps.list(&Default::default()).await.map(drop), maps.get("a").await.map(drop)];
+        let made = maps.create(&PostParams::default(), &config_map("a", json!({}))).await.map(drop);
+        for answer in answers.into_iter().chain([made]) {
+            let status = refused(answer);
+            assert_eq!((status.code, &*status.reason, &*status.message), (401, "Unauthorized", "Unauthorized"));
+        }
+    }
+    create(&with(server.token()), &config_map("a", json!({}))).await;
+    assert_eq!(config_maps(&server.client(), "default").list(&Default::default()).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
     sync::mpsc::{self, Receiver},
@@ -124,8 +125,12 @@ fn kubectl_reaches_every_cluster() {
         return;
     }
     let folder = TempDir::new().unwrap();
+    // One that stays from an earlier run, and that others can read.
+    fs::write(folder.path().join("other.yaml"), "").unwrap();
     let mut up = Up::start(&[EXAMPLE, "--kubeconfigs", folder.path().to_str().unwrap()]);
-    assert!(Path::new(up.cluster("other")["kubeconfig"].as_str().unwrap()).starts_with(folder.path()));
+    let kubeconfig = Path::new(up.cluster("other")["kubeconfig"].as_str().unwrap()).to_owned();
+    assert!(kubeconfig.starts_with(folder.path()));
+    assert_eq!(fs::metadata(kubeconfig).unwrap().permissions().mode() & 0o777, 0o600);
     let finished =
         ["-n", "argo", "wait", "workflow", "--all", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"];
     up.kubectl_says("default", &finished, "condition met");

@@ -160,7 +160,7 @@ async fn secret_adds_and_removes_a_cluster_while_running() {
     world.start();
     let third = Side::new("third");
     let listening = third.server.listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
-    let config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": "planted-token"});
+    let config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": third.server.token()});
     let secret = json!({"metadata": {"name": "clusters"}, "data": {
         "third": STANDARD.encode(config.to_string()), "broken": STANDARD.encode("{}"),
     }});
