@@ -28,6 +28,11 @@ pub fn read(server: &ApiServer, request: &Request, pod: &Object) -> Answer<Respo
         let message = format!("previous terminated container {container:?} in pod {:?} not found", pod.key.name);
         return Err(Refusal::bad_request(message));
     }
+    if request.flag("timestamps") || request.text("sinceSeconds").is_some() || request.text("sinceTime").is_some() {
+        let message = "timestamps, sinceSeconds and sinceTime are not supported: this local server does not keep \
+                       when a line was printed";
+        return Err(Refusal::bad_request(message));
+    }
     let so_far = server.logs().read(&pod.uid, &container);
     if so_far.is_none() && !has_started(&value, &container) {
         let reason = waiting_reason(&value, &container);

@@ -90,6 +90,16 @@ async fn logs_are_read_and_followed() {
     let status =
         refused(api.logs("p", &LogParams { container: Some("other".to_owned()), ..LogParams::default() }).await);
     assert_eq!(status.message, "container other is not valid for pod p");
+    let timed = [
+        LogParams { timestamps: true, ..LogParams::default() },
+        LogParams { since_seconds: Some(5), ..LogParams::default() },
+        LogParams { since_time: Some(jiff::Timestamp::UNIX_EPOCH), ..LogParams::default() },
+    ];
+    for params in timed {
+        let status = refused(api.logs("p", &params).await);
+        assert_eq!((status.code, &*status.reason), (400, "BadRequest"));
+        assert!(status.message.contains("does not keep when"), "{}", status.message);
+    }
     let follow = LogParams { follow: true, tail_lines: Some(2), ..LogParams::default() };
     let mut stream = Box::pin(api.log_stream("p", &follow).await.unwrap());
     logs.append(&uid, "main", b"four\n");
