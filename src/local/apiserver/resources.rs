@@ -75,6 +75,11 @@ impl Resource {
         self.is("apiextensions.k8s.io", "customresourcedefinitions")
     }
 
+    /// Kubernetes' Events, of either group.
+    pub fn is_events(&self) -> bool {
+        self.is("", "events") || self.is("events.k8s.io", "events")
+    }
+
     /// `pods`, or `workflows.argoproj.io`, as messages name it.
     pub fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }

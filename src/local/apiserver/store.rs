@@ -19,10 +19,15 @@ use crate::local::apiserver::{
     selectors::{Selector, selectable},
 };
 
-/// Changes kept of one resource; a watcher that is further behind must list again. About what a real watch cache holds.
-pub const HISTORY_EVENTS_MAX: usize = 8192;
-/// Bytes of objects that the history of one resource may hold: big workflows that change often must not fill a laptop's memory.
-pub const HISTORY_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Changes kept of one resource; a watcher that is further behind must list again. A few thousand small objects fit in
+/// the bytes below; the count bounds what is kept beside their text.
+pub const HISTORY_EVENTS_MAX: usize = 2048;
+/// Bytes of objects that the history of one resource may hold: big workflows that change often must not fill a laptop's
+/// memory, where several clusters live in one process. Four of the largest objects fit.
+pub const HISTORY_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Kubernetes' Events kept in each of their two groups. A real server drops them after an hour; here the oldest go when
+/// there are more than anybody reads, else a server that runs for days would only grow.
+pub const EVENT_OBJECTS_MAX: usize = 500;
 /// The largest object: etcd's default limit for a request.
 pub const OBJECT_BYTES_MAX: usize = 1_572_864;
 /// Where counting starts. Versions below it were never served, so a watch from "1" is too old, as on a server that has lived a while.
@@ -246,6 +251,14 @@ impl Inner {
 
     /// Creates or replaces the object that the value's metadata names.
     pub fn put(&mut self, id: &Id, value: Value) -> Answer<Arc<Object>> {
+        let object = self.insert(id, value)?;
+        if let Some(oldest) = self.collections.get(id).and_then(Collection::surplus) {
+            self.remove(id, &oldest);
+        }
+        Ok(object)
+    }
+
+    fn insert(&mut self, id: &Id, value: Value) -> Answer<Arc<Object>> {
         let version = self.version + 1;
         let Some(collection) = self.collections.get_mut(id) else { return Err(Refusal::no_such_path()) };
         let object = Arc::new(Object::new(&collection.resource, value, version)?);
@@ -358,6 +371,14 @@ impl Collection {
             self.floor = oldest.version;
         }
         self.changed.send_replace(version);
+    }
+
+    /// The Event that was written longest ago, if there are too many.
+    fn surplus(&self) -> Option<Key> {
+        if !self.resource.is_events() || self.objects.len() <= EVENT_OBJECTS_MAX {
+            return None;
+        }
+        self.objects.values().min_by_key(|object| object.version).map(|object| object.key.clone())
     }
 
     fn range(&self, namespace: Option<&str>, after: Option<&Key>) -> impl Iterator<Item = (&Key, &Arc<Object>)> {

@@ -1,15 +1,22 @@
-//! Many objects: nothing gets slow, nobody is blocked, who is too slow is told.
+//! Many objects: none is lost to a list or to a watch that runs meanwhile, a watcher that falls behind is told, and
+//! Events don't pile up. How long it takes is printed, not checked: that depends on the machine.
 
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::{
+    ResourceExt as _,
+    api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+};
 use landfall::local::apiserver::{ApiServer, Options};
 use serde_json::json;
 
-use crate::apiserver::{KUBECONFIG, config_map, config_maps, create, next};
+use crate::apiserver::{KUBECONFIG, api, config_map, config_maps, create, next, object};
 
 const OBJECTS: usize = 10_000;
+/// How many Events a server keeps, and a few more than that.
+const EVENTS_KEPT: usize = 500;
+const EVENTS: usize = EVENTS_KEPT + 20;
 /// More changes than any server keeps of one resource.
 const CHANGES: usize = 9_000;
 
@@ -37,6 +44,37 @@ async fn ten_thousand_objects_are_fine() {
     let start = Instant::now();
     assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), OBJECTS);
     println!("{OBJECTS} creates {created:?}, watched after {watched:?}, list {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_oldest_events_go() {
+    if std::env::var_os(KUBECONFIG).is_some() {
+        println!("skipped: not against a real server");
+        return;
+    }
+    for (api_version, place) in [("v1", "involvedObject"), ("events.k8s.io/v1", "regarding")] {
+        let client = ApiServer::new(Options::default()).client();
+        let events = api(&client, "default", api_version, "Event");
+        let mut watch = events.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+        let name = |index: usize| format!("e{index}");
+        for index in 0..EVENTS {
+            let mut fields = json!({"apiVersion": api_version, "metadata": {"name": name(index)}});
+            fields[place] = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+            create(&events, &object("Event", fields)).await;
+            match next(&mut watch).await.unwrap() {
+                WatchEvent::Added(added) => assert_eq!(added.name_any(), name(index)),
+                other => panic!("{other:?}"),
+            }
+            if EVENTS_KEPT <= index {
+                match next(&mut watch).await.unwrap() {
+                    WatchEvent::Deleted(gone) => assert_eq!(gone.name_any(), name(index - EVENTS_KEPT)),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let kept = events.list(&ListParams::default()).await.unwrap().items;
+        assert_eq!(kept.len(), EVENTS_KEPT);
+    }
 }
 
 #[tokio::test]
