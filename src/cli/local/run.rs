@@ -97,9 +97,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let mut interrupt = Interrupt::listen()?;
     logging::start(logging::Format::Text, logging::QUIET)?;
     let display = Display::new(arguments.output == Format::Json);
-    let mut world = tokio::select! {
-        world = World::start(&names, &objects, arguments.policies) => world?,
-        () = interrupt.received() => return Ok(Outcome::Interrupted),
+    let Some(mut world) = World::start(&names, &objects, arguments.policies, &mut interrupt).await? else {
+        return Ok(Outcome::Interrupted);
     };
     if objects.iter().any(Object::is_cluster_list) {
         display.line("local  │ the clusters of the Secret are not reached: local ones stand in for them");

@@ -81,9 +81,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let names = Names::of(&objects, &arguments.cluster)?;
     let mut interrupt = Interrupt::listen()?;
     logging::start(logging::Format::Text, logging::QUIET)?;
-    let mut world = tokio::select! {
-        world = World::start(&names, &objects, arguments.policies.clone()) => world?,
-        () = interrupt.received() => return Ok(Outcome::Interrupted),
+    let Some(mut world) = World::start(&names, &objects, arguments.policies.clone(), &mut interrupt).await? else {
+        return Ok(Outcome::Interrupted);
     };
     let served = serve(&mut world, &objects, &arguments, &mut interrupt).await;
     world.shutdown().await;

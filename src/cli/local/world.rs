@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -15,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::ids::ClusterName,
-    cli::local::{
-        files::Object,
-        images::{self, Images},
-        names::{NAMESPACE, Names},
+    cli::{
+        interrupt::Interrupt,
+        local::{
+            files::Object,
+            images::{self, Images},
+            names::{NAMESPACE, Names},
+        },
     },
     clusters::{Clusters, rest_config::Allowed},
     controller,
@@ -54,32 +57,31 @@ pub struct Cluster {
 }
 
 impl World {
-    /// Starts everything, with `objects` at home; workflows among them are left out.
+    /// Starts everything, with `objects` at home; workflows among them are left out. `None` if interrupted.
     ///
     /// # Errors
-    /// If the machine can't do it, or an object is refused. The CRDs are built into the API servers.
-    pub async fn start(names: &Names, objects: &[Object], policy_folder: Option<PathBuf>) -> anyhow::Result<World> {
-        let configuration = configuration(objects)?;
-        let options = policy::Options {
-            folder: policy_folder,
-            config: names.settings.policy.clone(),
-            ..policy::Options::default()
-        };
-        let policies = tokio::task::spawn_blocking(|| Policies::start(options));
-        let (images, read_images) = watch::channel(images::read(&configuration)?);
+    /// If the machine can't do it, or an object is refused; what had started is ended then. The CRDs are built into the API
+    /// servers.
+    pub async fn start(
+        names: &Names,
+        objects: &[Object],
+        policy_folder: Option<PathBuf>,
+        interrupt: &mut Interrupt,
+    ) -> anyhow::Result<Option<World>> {
         let mut clusters = Vec::new();
-        for name in names.clusters() {
-            clusters.push(start_cluster(name, names, read_images.clone()).await?);
-        }
+        let begun = tokio::select! {
+            begun = begin(&mut clusters, names, objects, policy_folder) => begun.map(Some),
+            () = interrupt.received() => Ok(None),
+        };
+        let Ok(Some((policies, images))) = begun else {
+            end(clusters).await;
+            return begun.map(|_| None);
+        };
         let home = clusters[0].server.client();
-        for object in objects.iter().filter(|object| !object.is_workflow() && !object.is_cluster_list()) {
-            create(&home, object).await?;
-        }
         let connections = Clusters::new(names.settings.home.clone(), home.clone(), Allowed::default());
         for cluster in &clusters[1..] {
             connections.insert_client(cluster.name.clone(), cluster.server.client());
         }
-        let policies = policies.await.context("starting policy")??;
         let ended = CancellationToken::new();
         let options = controller::Options {
             clusters: connections.clone(),
@@ -90,7 +92,7 @@ impl World {
         };
         let controller = tokio::spawn(controller::run(options, ended.clone()));
         let images = tokio::spawn(images::keep(home, names.controller_namespace.to_string(), images));
-        Ok(World { clusters, policies, connections, controller: Some(controller), images, ended })
+        Ok(Some(World { clusters, policies, connections, controller: Some(controller), images, ended }))
     }
 
     /// The cluster of the controller.
@@ -122,10 +124,36 @@ impl World {
             }
         }
         self.connections.shutdown().await;
-        for cluster in self.clusters {
-            cluster.runtime.shutdown().await;
-            cluster.server.end_watches();
-        }
+        end(self.clusters).await;
+    }
+}
+
+/// Starts the clusters, which are put into `clusters` one by one, and policy; then creates the objects.
+async fn begin(
+    clusters: &mut Vec<Cluster>,
+    names: &Names,
+    objects: &[Object],
+    policy_folder: Option<PathBuf>,
+) -> anyhow::Result<(Policies, watch::Sender<Images>)> {
+    let configuration = configuration(objects)?;
+    let options =
+        policy::Options { folder: policy_folder, config: names.settings.policy.clone(), ..policy::Options::default() };
+    let policies = tokio::task::spawn_blocking(|| Policies::start(options));
+    let (images, read_images) = watch::channel(images::read(&configuration)?);
+    for name in names.clusters() {
+        clusters.push(start_cluster(name, names, read_images.clone())?);
+    }
+    let home = clusters[0].server.client();
+    for object in objects.iter().filter(|object| !object.is_workflow() && !object.is_cluster_list()) {
+        create(&home, object).await?;
+    }
+    Ok((policies.await.context("starting policy")??, images))
+}
+
+async fn end(clusters: Vec<Cluster>) {
+    for cluster in clusters {
+        cluster.runtime.shutdown().await;
+        cluster.server.end_watches();
     }
 }
 
@@ -138,7 +166,13 @@ pub async fn create(client: &Client, object: &Object) -> anyhow::Result<DynamicO
     let dynamic: DynamicObject = serde_json::from_value(object.value.clone()).with_context(what)?;
     let types = dynamic.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).with_context(what)?;
-    let (resource, capabilities) = pinned_kind(client, &kind).await.with_context(what)?;
+    let (resource, capabilities) = match pinned_kind(client, &kind).await {
+        Ok(found) => found,
+        Err(error) if is_unknown(&error) => {
+            bail!("{}: the local cluster has no kind {} in {}", object.origin, kind.kind, kind.api_version());
+        }
+        Err(error) => return Err(error).with_context(what),
+    };
     let namespace = if object.namespace().is_empty() { NAMESPACE } else { object.namespace() };
     let api: Api<DynamicObject> = match capabilities.scope {
         Scope::Namespaced => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -153,12 +187,22 @@ pub async fn create(client: &Client, object: &Object) -> anyhow::Result<DynamicO
     }
 }
 
+/// Whether the answer is that there is no such kind, or nothing at all in its group and version.
+fn is_unknown(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Discovery(_) => true,
+        // The answer for a whole group has no reason, only this code.
+        kube::Error::Api(status) => status.code == 404,
+        _ => false,
+    }
+}
+
 /// Whether every cluster has it from the start.
 fn is_given(object: &Object) -> bool {
     ["Namespace", "ServiceAccount", "CustomResourceDefinition"].contains(&object.kind())
 }
 
-async fn start_cluster(name: ClusterName, names: &Names, images: watch::Receiver<Images>) -> anyhow::Result<Cluster> {
+fn start_cluster(name: ClusterName, names: &Names, images: watch::Receiver<Images>) -> anyhow::Result<Cluster> {
     let logs = Logs::default();
     let server = ApiServer::new(apiserver::Options {
         name: name.to_string(),

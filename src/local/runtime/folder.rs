@@ -1,4 +1,5 @@
-//! The folder of a runtime on the machine: made at the start, removed at the end, or by the next runtime if this one was killed.
+//! Folders on the machine that live as long as this process needs them: removed at the end, or by the next runtime if this
+//! process was killed.
 
 use std::{
     env,
@@ -12,11 +13,19 @@ const PREFIX: &str = "landfall-";
 /// A file in the folder that its owner keeps locked. The system unlocks it however the owner ends.
 const LOCK: &str = "lock";
 
-/// A folder that belongs to this process as long as this value lives.
+/// A folder that belongs to this process as long as this value lives; dropping it removes it.
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
     _lock: File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!("can't remove {}: {error}", self.path.display());
+        }
+    }
 }
 
 /// A new name among the system's temporary folders.
@@ -25,6 +34,9 @@ pub fn temporary() -> PathBuf {
 }
 
 /// Makes the folder and takes it.
+///
+/// # Errors
+/// If the system refuses.
 pub fn take(path: PathBuf) -> io::Result<Folder> {
     fs::create_dir_all(&path)?;
     let draft = path.join("lock.new");
@@ -58,8 +70,11 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let place = |name: &str| parent.path().join(name);
         let ours = take(place("landfall-1-ours")).unwrap();
-        drop(take(place("landfall-2-abandoned")).unwrap());
-        drop(take(place("other-abandoned")).unwrap());
+        for killed in ["landfall-2-abandoned", "other-abandoned"] {
+            fs::create_dir(place(killed)).unwrap();
+            File::create(place(killed).join(LOCK)).unwrap();
+        }
+        drop(take(place("landfall-4-dropped")).unwrap());
         fs::create_dir(place("landfall-3-begun")).unwrap();
         sweep(&ours.path);
         let check = |name: &str, stays: bool| assert_eq!(place(name).exists(), stays, "{name}");
@@ -67,5 +82,6 @@ mod tests {
         check("landfall-2-abandoned", false);
         check("other-abandoned", true);
         check("landfall-3-begun", true);
+        check("landfall-4-dropped", false);
     }
 }

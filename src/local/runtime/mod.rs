@@ -188,9 +188,8 @@ async fn watch_pods(shared: Arc<Shared>, taken: Folder, cancel: CancellationToke
     let _ = trial.await;
     let _ = sweep.await;
     while pods.tasks.join_next().await.is_some() {}
-    if let Err(error) = tokio::fs::remove_dir_all(&taken.path).await {
-        tracing::warn!("can't remove {}: {error}", taken.path.display());
-    }
+    // Dropping it removes it. If this task is dropped instead, the same happens then.
+    let _ = tokio::task::spawn_blocking(move || drop(taken)).await;
 }
 
 /// All pods of the API server that concern this runtime, by UID.

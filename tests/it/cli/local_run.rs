@@ -2,8 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::Stdio,
 };
+
+use tempfile::TempDir;
 
 use crate::{
     cli::binary::{argosay, file, landfall, node, redacted, run, text},
@@ -132,7 +135,9 @@ fn ctrl_c_leaves_nothing_behind() {
     let workflow = argosay("one", &format!("[-c, 'echo started; sleep 600 # {mark}']"))
         .replace("'argoproj/argosay:v2',", "'argoproj/argosay:v2', command: [sh],");
     let (_folder, path) = file("one.yaml", &workflow);
-    let mut child = landfall(&["local", "run", text(&path)]).stdout(Stdio::piped()).spawn().unwrap();
+    let temporary = TempDir::new().unwrap();
+    let mut command = landfall(&["local", "run", text(&path)]);
+    let mut child = command.env("TMPDIR", temporary.path()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().ends_with("│ started")));
     assert!(processes_with(&mark) > 0);
@@ -141,6 +146,31 @@ fn ctrl_c_leaves_nothing_behind() {
     let rest: Vec<_> = lines.map(Result::unwrap).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert_eq!(processes_with(&mark), 0);
+    assert_eq!(entries(&temporary), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_refused_object_leaves_nothing_behind() {
+    let kind = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n";
+    let name = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A_B}\n";
+    for (yaml, expected) in [
+        (kind, "error: FILE:1: the local cluster has no kind Deployment in apps/v1\n"),
+        (name, "error: FILE:1: ConfigMap A_B: "),
+    ] {
+        let (_folder, path) = file("one.yaml", &argosay("one", "[echo]"));
+        let (_other_folder, with) = file("with.yaml", yaml);
+        let temporary = TempDir::new().unwrap();
+        let mut command = landfall(&["local", "run", text(&path), "--with", text(&with)]);
+        let output = command.env("TMPDIR", temporary.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap().replace(text(&with), "FILE");
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(entries(&temporary), Vec::<PathBuf>::new());
+    }
+}
+
+fn entries(folder: &TempDir) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// Processes of this machine whose command line holds the text.
