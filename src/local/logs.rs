@@ -24,6 +24,16 @@ struct Key {
     container: String,
 }
 
+/// What a follower gets next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// What was printed.
+    Bytes(Bytes),
+    /// So many bytes were dropped before the follower came to them. What comes next begins a line, unless a line alone is
+    /// longer than what is kept.
+    Gap(usize),
+}
+
 /// What one container printed so far.
 #[derive(Default)]
 struct Output {
@@ -33,15 +43,23 @@ struct Output {
     closed: bool,
 }
 
+impl Output {
+    /// Drops whole lines from the front until the rest may be kept; only a part of a line that is too long by itself.
+    fn drop_oldest(&mut self) {
+        let Some(over) = self.kept.len().checked_sub(CONTAINER_BYTES_MAX).filter(|over| *over > 0) else { return };
+        let rest_of_line = self.kept[over - 1..].iter().position(|byte| *byte == b'\n');
+        let end = rest_of_line.map(|rest| over + rest).filter(|end| *end < self.kept.len()).unwrap_or(over);
+        self.kept.drain(..end);
+        self.dropped += end;
+    }
+}
+
 impl Logs {
     /// Adds to the output of a container; the first call makes the container known.
     pub fn append(&self, pod_uid: &str, container: &str, bytes: &[u8]) {
         self.sender(pod_uid, container).send_modify(|output| {
             output.kept.extend_from_slice(bytes);
-            if let Some(over) = output.kept.len().checked_sub(CONTAINER_BYTES_MAX) {
-                output.kept.drain(..over);
-                output.dropped += over;
-            }
+            output.drop_oldest();
         });
     }
 
@@ -63,19 +81,25 @@ impl Logs {
         Some(Bytes::copy_from_slice(&sender.borrow().kept))
     }
 
-    /// What is kept, then what comes, until the container ends; waits if it hasn't started.
-    pub fn follow(&self, pod_uid: &str, container: &str) -> impl Stream<Item = Bytes> + Send + use<> {
+    /// What is kept, then what comes, until the container ends; waits if it hasn't started. Nothing that is printed waits for
+    /// a follower: what it was too slow for is a gap.
+    pub fn follow(&self, pod_uid: &str, container: &str) -> impl Stream<Item = Piece> + Send + use<> {
         let receiver = self.sender(pod_uid, container).subscribe();
-        stream::unfold((receiver, 0), |(mut receiver, mut at)| async move {
+        stream::unfold((receiver, 0_usize), |(mut receiver, at)| async move {
             loop {
                 let closed = {
                     let output = receiver.borrow_and_update();
-                    let from = at.max(output.dropped) - output.dropped;
-                    if from < output.kept.len() {
-                        let news = Bytes::copy_from_slice(&output.kept[from..]);
-                        at = output.dropped + output.kept.len();
+                    let end = output.dropped + output.kept.len();
+                    let piece = match at.checked_sub(output.dropped) {
+                        None => Some((Piece::Gap(output.dropped - at), output.dropped)),
+                        Some(from) if from < output.kept.len() => {
+                            Some((Piece::Bytes(Bytes::copy_from_slice(&output.kept[from..])), end))
+                        }
+                        Some(_) => None,
+                    };
+                    if let Some((piece, at)) = piece {
                         drop(output);
-                        return Some((news, (receiver, at)));
+                        return Some((piece, (receiver, at)));
                     }
                     output.closed
                 };
@@ -99,5 +123,32 @@ impl Logs {
 impl Key {
     fn new(pod_uid: &str, container: &str) -> Key {
         Key { pod_uid: pod_uid.to_owned(), container: container.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt, StreamExt};
+
+    #[test]
+    fn a_follower_that_is_too_slow_gets_a_gap_and_then_whole_lines() {
+        let logs = Logs::default();
+        let mut output = std::pin::pin!(logs.follow("uid", "main"));
+        let mut next = || output.next().now_or_never();
+        let bytes = |text: &str| Some(Some(Piece::Bytes(Bytes::copy_from_slice(text.as_bytes()))));
+        logs.append("uid", "main", b"first\nsec");
+        assert_eq!(next(), bytes("first\nsec"));
+        assert_eq!(next(), None);
+        let line = format!("{}\n", "x".repeat(99));
+        let lines = line.repeat(CONTAINER_BYTES_MAX / line.len());
+        logs.append("uid", "main", format!("ond\n{line}{lines}").as_bytes());
+        assert_eq!(next(), Some(Some(Piece::Gap("ond\n".len() + line.len()))));
+        assert_eq!(next(), bytes(&lines));
+        logs.append("uid", "main", "y".repeat(CONTAINER_BYTES_MAX + 1).as_bytes());
+        assert_eq!(next(), Some(Some(Piece::Gap(1))));
+        assert_eq!(next(), bytes(&"y".repeat(CONTAINER_BYTES_MAX)));
+        logs.close("uid", "main");
+        assert_eq!(next(), Some(None));
     }
 }

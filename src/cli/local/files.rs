@@ -1,6 +1,7 @@
 //! What the files of the command line hold: objects, checked before anything starts.
 
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -92,6 +93,24 @@ pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Object>> {
     Ok(objects)
 }
 
+/// Checks that no file is there twice.
+///
+/// # Errors
+/// The first that is.
+pub fn check_named_once<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for file in files {
+        // What is not there is told when it is read.
+        if !seen.insert(fs::canonicalize(file).unwrap_or_else(|_| file.clone())) {
+            return Err(hint::error(
+                format!("{}: the same file is named twice", file.display()),
+                "leave it out once: all of its objects are created the first time",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Takes the one workflow out of the objects.
 ///
 /// # Errors
@@ -155,6 +174,17 @@ fn items(value: Value) -> Vec<Value> {
 
 /// What is wrong with an object, a line each.
 fn mistakes(object: &Object) -> Vec<String> {
+    let found = match &object.value {
+        Value::Object(_) => None,
+        Value::Null => Some("nothing"),
+        Value::Bool(_) => Some("true or false"),
+        Value::Number(_) => Some("a number"),
+        Value::String(_) => Some("text"),
+        Value::Array(_) => Some("a list"),
+    };
+    if let Some(found) = found {
+        return vec![format!("{}: an object was expected, found {found}", object.origin)];
+    }
     let problems = match object.kind() {
         "Workflow" => strict::check::<Workflow>(&object.value),
         "WorkflowTemplate" => strict::check::<WorkflowTemplate>(&object.value),

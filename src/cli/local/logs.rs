@@ -21,7 +21,7 @@ use crate::{
         ids::{ClusterName, Target},
     },
     cli::local::lines,
-    local::logs::Logs,
+    local::logs::{Logs, Piece},
 };
 
 /// A line without a break may get this long, in bytes, before it is shown in pieces: a progress bar without line breaks
@@ -92,18 +92,30 @@ impl Followers {
 /// Passes the output on by lines. Once `ended`, only what is there already.
 async fn pass_on<S>(prefix: String, mut output: S, lines: Sender<String>, ended: CancellationToken)
 where
-    S: futures::Stream<Item = bytes::Bytes> + Unpin,
+    S: futures::Stream<Item = Piece> + Unpin,
 {
     let mut rest = Vec::new();
     loop {
-        let bytes = tokio::select! {
+        let piece = tokio::select! {
             biased;
-            bytes = output.next() => bytes,
+            piece = output.next() => piece,
             () = ended.cancelled() => None,
         };
-        let Some(bytes) = bytes else { break };
-        rest.extend_from_slice(&bytes);
-        while let Some(line) = take_line(&mut rest) {
+        let Some(piece) = piece else { break };
+        let gap = match piece {
+            Piece::Bytes(bytes) => {
+                rest.extend_from_slice(&bytes);
+                None
+            }
+            Piece::Gap(bytes) => {
+                if !rest.is_empty() {
+                    rest.push(b'\n');
+                }
+                Some(format!("[{bytes} bytes were printed too fast to be kept]"))
+            }
+        };
+        let news = std::iter::from_fn(|| take_line(&mut rest)).chain(gap);
+        for line in news {
             if lines.send(lines::log(&prefix, &line)).await.is_err() {
                 return;
             }

@@ -36,7 +36,8 @@ use crate::{
     policy::{audit::Record, state::State},
 };
 
-/// Lines of logs that wait to be shown. A chatty pod is slowed down beyond that, instead of filling the memory.
+/// Lines of logs that wait to be shown, so that they don't fill the memory. A pod that prints faster is not slowed down: what
+/// its log can't keep until it is shown is left out, and a line says so.
 const LINES_WAITING_MAX: usize = 1024;
 /// How often the tree is redrawn if nothing happens: its durations are whole seconds.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -86,6 +87,7 @@ enum End {
 
 /// Runs the workflow and shows it.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    files::check_named_once(arguments.files.iter().chain(&arguments.with))?;
     let mut objects = files::read(&arguments.files)?;
     let workflow = files::take_workflow(&mut objects, &arguments.files)?;
     objects.extend(files::read(&arguments.with)?.into_iter().filter(|object| !object.is_workflow()));

@@ -77,6 +77,7 @@ struct Reach {
 
 /// Runs the clusters until the end is asked for.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    files::check_named_once(&arguments.files)?;
     let objects = files::read(&arguments.files)?;
     let names = Names::of(&objects, &arguments.cluster)?;
     let mut interrupt = Interrupt::listen()?;

@@ -2,19 +2,21 @@
 
 use std::convert::Infallible;
 
-use bytes::Bytes;
 use futures::StreamExt as _;
 use http::Response;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
 
-use crate::local::apiserver::{
-    ApiServer,
-    refusal::{Answer, Refusal},
-    requests::Request,
-    routes::{Body, sent},
-    store::{Object, text},
+use crate::local::{
+    apiserver::{
+        ApiServer,
+        refusal::{Answer, Refusal},
+        requests::Request,
+        routes::{Body, sent},
+        store::{Object, text},
+    },
+    logs::Piece,
 };
 
 const PLAIN: &str = "text/plain";
@@ -49,10 +51,17 @@ pub fn read(server: &ApiServer, request: &Request, pod: &Object) -> Answer<Respo
     let mut skip = start;
     let ended = server.ended();
     let stream = server.logs().follow(&pod.uid, &container).take_until(ended.cancelled_owned());
-    let stream = stream.map(move |news: Bytes| {
-        let skipped = skip.min(news.len());
-        skip -= skipped;
-        Ok::<_, Infallible>(Frame::data(news.slice(skipped..)))
+    let stream = stream.filter_map(move |piece| {
+        let news = match piece {
+            Piece::Bytes(news) => {
+                let skipped = skip.min(news.len());
+                skip -= skipped;
+                Some(Ok::<_, Infallible>(Frame::data(news.slice(skipped..))))
+            }
+            // As a kubelet does when it rotates the files of logs.
+            Piece::Gap(_) => None,
+        };
+        std::future::ready(news)
     });
     Ok(sent(200, PLAIN, StreamBody::new(stream).boxed_unsync()))
 }

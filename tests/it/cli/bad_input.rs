@@ -66,6 +66,28 @@ fn objects_need_a_kind_and_a_name() {
 }
 
 #[test]
+fn documents_are_objects() {
+    check("foo", "error: FILE:1: an object was expected, found text\n");
+    check(
+        "# first\n- a\n---\n1",
+        "error: FILE:2: an object was expected, found a list\n       FILE:4: an object was expected, found a number\n",
+    );
+}
+
+#[test]
+fn a_file_is_named_once() {
+    let (_folder, path) = file("workflow.yaml", "");
+    let expected = "error: FILE: the same file is named twice\n\nhint: leave it out once: all of its objects are created the \
+                    first time\n";
+    let name = text(&path);
+    for arguments in [vec!["run", name, name], vec!["run", name, "--with", name], vec!["up", name, name]] {
+        let ended = run(&[vec!["local"], arguments].concat());
+        assert_eq!(ended.stderr.replace(name, "FILE"), expected);
+        assert_eq!(ended.code, Some(1));
+    }
+}
+
+#[test]
 fn files_and_flags_are_checked() {
     let check = |arguments: &[&str], expected: &str| {
         let ended = run(arguments);

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::{Api, Client, ResourceExt, api::PostParams, runtime::wait::await_condition};
 use landfall::local::{
     apiserver::{self, ApiServer},
-    logs::Logs,
+    logs::{Logs, Piece},
     runtime::{Options, Runtime, images::ImageCommand},
 };
 use serde_json::{Value, json};
@@ -98,7 +98,10 @@ impl Cluster {
         let mut all = String::new();
         let found = async {
             while !all.contains(text) {
-                all.push_str(&String::from_utf8_lossy(&output.next().await.expect("more output")));
+                match output.next().await.expect("more output") {
+                    Piece::Bytes(bytes) => all.push_str(&String::from_utf8_lossy(&bytes)),
+                    Piece::Gap(bytes) => panic!("{bytes} bytes are missing after {all}"),
+                }
             }
         };
         timeout(PATIENCE, found).await.expect("the container prints it");
