@@ -13,13 +13,12 @@ use anyhow::Context;
 use clap::Args;
 use kube::ResourceExt;
 use serde::Serialize;
-use tempfile::TempDir;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
     api::ids::ClusterName,
     cli::{
-        Outcome,
+        Outcome, hint,
         interrupt::Interrupt,
         local::{
             files::{self, Object},
@@ -30,7 +29,10 @@ use crate::{
         logging,
         output::{self, Format},
     },
-    local::apiserver::Listening,
+    local::{
+        apiserver::Listening,
+        runtime::folder::{self, Folder},
+    },
 };
 
 /// A kubeconfig holds the token of its server: who reads it can run programs here.
@@ -59,7 +61,7 @@ pub struct Arguments {
     /// The port of the first cluster, whose followers get the next ones; free ones if not given
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Where the kubeconfigs are written, as CLUSTER.yaml; a temporary folder if not given
+    /// Where the kubeconfigs are written, as CLUSTER.yaml, until the end; a temporary folder if not given
     #[arg(long, value_name = "DIR")]
     kubeconfigs: Option<PathBuf>,
     /// How the clusters are printed
@@ -96,9 +98,9 @@ async fn serve(
     arguments: &Arguments,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<()> {
-    let temporary = TempDir::with_prefix("landfall-").context("making a folder for the kubeconfigs")?;
-    let folder = arguments.kubeconfigs.as_deref().unwrap_or(temporary.path());
-    let (reached, listening) = listen(world, folder, arguments.port).await?;
+    let listening = listen(world, arguments.port).await?;
+    let mut kubeconfigs = Kubeconfigs::new(arguments.kubeconfigs.as_deref())?;
+    let reached = kubeconfigs.write(world, &listening)?;
     let home = world.home().server.client();
     for object in objects.iter().filter(|object| object.is_workflow()) {
         let created = world::create(&home, object).await?;
@@ -116,9 +118,8 @@ async fn serve(
     ended
 }
 
-async fn listen(world: &World, folder: &Path, port: Option<u16>) -> anyhow::Result<(Vec<Reach>, Vec<Listening>)> {
-    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let mut reached = Vec::new();
+/// All clusters listen before anything is written, since a port may be taken.
+async fn listen(world: &World, port: Option<u16>) -> anyhow::Result<Vec<Listening>> {
     let mut listening = Vec::new();
     for (at, cluster) in (0..).zip(&world.clusters) {
         let port = match port {
@@ -126,14 +127,60 @@ async fn listen(world: &World, folder: &Path, port: Option<u16>) -> anyhow::Resu
             None => 0,
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let one = cluster.server.listen(address).await.with_context(|| format!("listening on {address}"))?;
-        let kubeconfig = folder.join(format!("{}.yaml", cluster.name));
-        write_secret(&kubeconfig, &cluster.server.kubeconfig(&one.url()))
-            .with_context(|| format!("writing {}", kubeconfig.display()))?;
-        reached.push(Reach { name: cluster.name.clone(), url: one.url(), kubeconfig });
-        listening.push(one);
+        listening.push(cluster.server.listen(address).await.map_err(|error| {
+            hint::error(
+                format!("listening on {address}: {error}"),
+                "pick another --port, or leave it out to get free ones; each cluster needs one",
+            )
+        })?);
     }
-    Ok((reached, listening))
+    Ok(listening)
+}
+
+/// The files that say how the clusters are reached; dropping it removes them.
+struct Kubeconfigs {
+    place: PathBuf,
+    files: Vec<PathBuf>,
+    /// Whether the place was made for them.
+    made: bool,
+    _temporary: Option<Folder>,
+}
+
+impl Kubeconfigs {
+    fn new(asked: Option<&Path>) -> anyhow::Result<Kubeconfigs> {
+        let Some(asked) = asked else {
+            let folder = folder::take(folder::temporary()).context("making a folder for the kubeconfigs")?;
+            let place = folder.path.clone();
+            return Ok(Kubeconfigs { place, files: Vec::new(), made: false, _temporary: Some(folder) });
+        };
+        let made = !asked.exists();
+        fs::create_dir_all(asked).with_context(|| format!("making {}", asked.display()))?;
+        Ok(Kubeconfigs { place: asked.to_owned(), files: Vec::new(), made, _temporary: None })
+    }
+
+    fn write(&mut self, world: &World, listening: &[Listening]) -> anyhow::Result<Vec<Reach>> {
+        let mut reached = Vec::new();
+        for (cluster, one) in world.clusters.iter().zip(listening) {
+            let kubeconfig = self.place.join(format!("{}.yaml", cluster.name));
+            write_secret(&kubeconfig, &cluster.server.kubeconfig(&one.url()))
+                .with_context(|| format!("writing {}", kubeconfig.display()))?;
+            self.files.push(kubeconfig.clone());
+            reached.push(Reach { name: cluster.name.clone(), url: one.url(), kubeconfig });
+        }
+        Ok(reached)
+    }
+}
+
+impl Drop for Kubeconfigs {
+    fn drop(&mut self) {
+        // Whoever removed one before us wanted the same; a folder in which something else lies by now stays.
+        for file in &self.files {
+            drop(fs::remove_file(file));
+        }
+        if self.made {
+            drop(fs::remove_dir(&self.place));
+        }
+    }
 }
 
 /// Writes a file that only its owner can read, also where there was one that others could.

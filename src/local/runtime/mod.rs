@@ -42,7 +42,7 @@ use crate::local::{
 mod applets;
 mod container;
 mod env;
-mod folder;
+pub mod folder;
 pub mod images;
 mod machine;
 mod objects;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
@@ -117,6 +118,33 @@ fn has_kubectl() -> bool {
         println!("skipped: this machine has no kubectl");
     }
     found
+}
+
+#[test]
+fn kubeconfigs_are_removed_at_the_end() {
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("new");
+    let mut up = Up::start(&["--kubeconfigs", text(&folder)]);
+    assert!(folder.join("default.yaml").is_file());
+    assert_eq!(up.interrupt(), Some(130));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_port_in_use_is_told_and_nothing_is_written() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("new");
+    let output = landfall(&["local", "up", "--port", &port, "--kubeconfigs", text(&folder)])
+        .env("TMPDIR", parent.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with(&format!("error: listening on 127.0.0.1:{port}: ")), "{said}");
+    assert!(said.contains("\nhint: pick another --port"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 
 #[test]
