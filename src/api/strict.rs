@@ -122,6 +122,12 @@ impl Walk<'_> {
                     }
                 }
             }
+            (Kind::Text(_), Value::Bool(truth)) => self.report(
+                path,
+                format!(
+                    "expected text, found {truth} (y, n, yes, no, on and off are booleans in YAML: put text in quotes)"
+                ),
+            ),
             (expected, found) => self.report(path, format!("expected {expected}, found {}", describe(found))),
         }
     }

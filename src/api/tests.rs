@@ -56,6 +56,12 @@ fn values_of_the_wrong_kind_are_refused() {
     check("priority: 3000000000", &["spec.priority: 3000000000 is out of range"]);
     check("templates: {name: a}", &["spec.templates: expected a list, found an object"]);
     check("suspend: 'yes'", &[r#"spec.suspend: expected true or false, found "yes""#]);
+    check(
+        "entrypoint: on",
+        &[
+            "spec.entrypoint: expected text, found true (y, n, yes, no, on and off are booleans in YAML: put text in quotes)",
+        ],
+    );
     check("nodeSelector: {a: 1}", &["spec.nodeSelector.a: expected text, found 1"]);
     check(
         "arguments: {parameters: [{name: a, value: {b: 1}}]}",
