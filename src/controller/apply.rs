@@ -70,10 +70,11 @@ impl Refusals {
 
 /// Carries out all actions, a failure of one doesn't stop the others.
 pub async fn apply(controller: &Controller, stored: &Stored, authorized: Authorized) -> Applied {
+    let generation = authorized.generation();
     let outcomes = stream::iter(authorized.into_actions()).map(|action| async move {
         let line = action.to_string();
         let outcome = match &action {
-            Action::CreatePod(create) => create_pod(controller, stored, create).await,
+            Action::CreatePod(create) => create_pod(controller, stored, create, generation).await,
             Action::DeletePod { target, name, uid } => delete_pod(controller, target, name, uid).await,
         };
         let workflow = controller.name_of(stored);
@@ -88,11 +89,25 @@ pub async fn apply(controller: &Controller, stored: &Stored, authorized: Authori
     outcomes.into_iter().max().unwrap_or(Applied::Done)
 }
 
-async fn create_pod(controller: &Controller, stored: &Stored, create: &CreatePod) -> Result<Applied, CallError> {
+async fn create_pod(
+    controller: &Controller,
+    stored: &Stored,
+    create: &CreatePod,
+    generation: u64,
+) -> Result<Applied, CallError> {
     let cluster = connection(controller, &create.target)?;
     let api: Api<Pod> = Api::namespaced(cluster.client(), create.target.namespace.as_str());
-    match cluster.call(api.create(&PostParams::default(), &create.pod)).await {
-        Ok(pod) => {
+    let params = PostParams::default();
+    // The call may have waited long for its turn, so what allows it is looked at when it begins.
+    let created = cluster.call(async {
+        if !still_holds(controller, stored, generation) {
+            return Ok(None);
+        }
+        api.create(&params, &create.pod).await.map(Some)
+    });
+    match created.await {
+        Ok(None) => Ok(Applied::Unsure),
+        Ok(Some(pod)) => {
             hold(controller, &create.target, pod);
             Ok(Applied::Done)
         }
@@ -117,6 +132,16 @@ async fn create_pod(controller: &Controller, stored: &Stored, create: &CreatePod
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the decision to create is still good: policy is what it was asked under, and the workflow is still there to
+/// have pods.
+fn still_holds(controller: &Controller, stored: &Stored, generation: u64) -> bool {
+    let is_live = controller
+        .workflows
+        .get(&stored.uid)
+        .is_some_and(|newest| newest.workflow.metadata.deletion_timestamp.is_none());
+    is_live && controller.policies.state().generation == generation
 }
 
 /// Whether the same request can't ever succeed. A quota frees up, conflicts and busy servers pass.

@@ -25,12 +25,20 @@ const ASKED_AT_ONCE: usize = 8;
 
 /// Actions that policy allows. Only [`Desk::authorize`] makes them, and nothing else can be applied.
 #[derive(Debug)]
-pub struct Authorized(Vec<Action>);
+pub struct Authorized {
+    actions: Vec<Action>,
+    generation: u64,
+}
 
 impl Authorized {
     /// The actions, in their order.
     pub fn into_actions(self) -> Vec<Action> {
-        self.0
+        self.actions
+    }
+
+    /// The generation of policy that allowed them. Under another one they have to be allowed anew.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 }
 
@@ -41,12 +49,14 @@ pub struct Desk<'a> {
     home: &'a ClusterName,
     workflow: &'a Workflow,
     allowed: Vec<CreatePod>,
+    /// The generation in force when the first question was asked: the oldest that any answer may come from.
+    generation: u64,
 }
 
 impl<'a> Desk<'a> {
     /// Nothing was asked yet.
     pub fn new(policies: &'a Policies, home: &'a ClusterName, workflow: &'a Workflow) -> Desk<'a> {
-        Desk { policies, home, workflow, allowed: Vec::new() }
+        Desk { policies, home, workflow, allowed: Vec::new(), generation: policies.state().generation }
     }
 
     /// Asks policy for each pod to be created. Denials come back by node ID; then nothing may be applied, because the
@@ -83,7 +93,10 @@ impl<'a> Desk<'a> {
                 None => self.allowed.push(create),
             }
         }
-        Ok(if denials.is_empty() { Ok(Authorized(actions.to_vec())) } else { Err(denials) })
+        if !denials.is_empty() {
+            return Ok(Err(denials));
+        }
+        Ok(Ok(Authorized { actions: actions.to_vec(), generation: self.generation }))
     }
 }
 

@@ -47,7 +47,7 @@ pub async fn clean_up(controller: &Controller, stored: &Stored) -> anyhow::Resul
     let mut status = stored.workflow.status.clone();
     status.message = Some(format!("deletion waits for pods elsewhere to be deleted: {}", problems.join("; ")));
     let none = Default::default();
-    let wanted = Wanted { status: &status, labels: &none, annotations: &none, finalizer: true };
+    let wanted = Wanted { status: &status, labels: &none, annotations: &none, creates: false, finalizer: true };
     reconcile::write(controller, stored, wanted).await?;
     controller.waiting.set(&stored.uid, down.into_iter().collect());
     Ok(Next::Retry)

@@ -27,8 +27,16 @@ use crate::{
 /// Live GETs at once in one pass. They are rare: after a restart, or when pods were deleted.
 const GETS_AT_ONCE: usize = 16;
 
+/// What was found, and whether that is all.
+pub struct Gathered {
+    /// What is known.
+    pub observed: Observed,
+    /// A cluster that should have answered did not: no event will say when it does, so somebody must look again.
+    pub is_incomplete: bool,
+}
+
 /// Looks around for one workflow.
-pub async fn gather(controller: &Controller, stored: &Stored) -> Observed {
+pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
     let clusters = cluster_states(controller);
     let workflow = &stored.workflow;
     let mut pods = BTreeMap::new();
@@ -39,7 +47,11 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Observed {
                 let state = claim(controller.home(), workflow, &node.id, pod);
                 pods.insert(key, state);
             }
-            None => missing.push((node.id.clone(), key)),
+            None if clusters.get(&key.target.cluster) == Some(&ClusterState::Ready) => {
+                missing.push((node.id.clone(), key))
+            }
+            // Its workflows are woken when it is back.
+            None => {}
         }
     }
     let looked_up: Vec<_> = stream::iter(missing)
@@ -50,15 +62,17 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Observed {
         .buffer_unordered(GETS_AT_ONCE)
         .collect()
         .await;
+    let is_incomplete = looked_up.iter().any(|(_, state)| state.is_none());
     pods.extend(looked_up.into_iter().filter_map(|(key, state)| Some((key, state?))));
-    Observed {
+    let observed = Observed {
         home: Some(controller.home().clone()),
         pods,
         denials: BTreeMap::new(),
         refusals: controller.refusals.of(&stored.uid),
         on_hold: on_hold(&controller.policies.state()),
         clusters,
-    }
+    };
+    Gathered { observed, is_incomplete }
 }
 
 /// A denial is final, so while no policy is in force nobody is asked: pods wait until there is one.

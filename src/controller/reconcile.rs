@@ -4,24 +4,18 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    api::{
-        contract::{LABEL_COMPLETED, LABEL_PHASE},
-        ids::ClusterName,
-        status::{Condition, WorkflowPhase, WorkflowStatus},
-        strict,
-        workflow::Workflow,
-    },
+    api::{ids::ClusterName, status::WorkflowPhase, strict, workflow::Workflow},
     clusters::call::CallError,
     controller::{
         Controller,
         apply::{self, Applied},
         authorize::Desk,
-        deletion, events, gather,
+        deletion, events,
+        gather::{self, Gathered},
         queue::Next,
         status::{self, Wanted},
         workflows::{Kind, Stored, Uid},
@@ -44,6 +38,10 @@ pub async fn pass(controller: &Controller, uid: &Uid, now: Timestamp) -> Next {
             refresh(controller, &stored).await
         }
         Err(error) => {
+            if let Some(CallError::Unreachable(_)) = error.downcast_ref() {
+                // Home itself did not answer; its return wakes the workflow before the pause is over.
+                controller.waiting.set(uid, HashSet::from([controller.home().clone()]));
+            }
             tracing::warn!(
                 workflow = controller.name_of(&stored),
                 error = format!("{error:#}"),
@@ -55,23 +53,22 @@ pub async fn pass(controller: &Controller, uid: &Uid, now: Timestamp) -> Next {
 }
 
 async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow::Result<Next> {
+    if let Some(problem) = &stored.unreadable_status {
+        // To write would be to lose what stands there, and with it the pods that it tells of.
+        bail!("{problem}: the status is left as it is");
+    }
     if stored.workflow.metadata.deletion_timestamp.is_some() {
         return deletion::clean_up(controller, stored).await;
     }
-    if let Some(problem) = invalid(stored) {
-        let status = failed(&stored.workflow.status, &problem, now);
-        let labels = labels_of(&status);
-        let none = BTreeMap::new();
-        let wanted = Wanted { status: &status, labels: &labels, annotations: &none, finalizer: false };
-        write(controller, stored, wanted).await?;
-        return Ok(Next::Wait);
-    }
-
-    let mut observed = gather::gather(controller, stored).await;
+    let problem = invalid(stored);
+    let Gathered { mut observed, is_incomplete } = gather::gather(controller, stored).await;
     let mut desk = Desk::new(&controller.policies, controller.home(), &stored.workflow);
     let (plan, authorized) = loop {
         // Ends: each round denies at least one more node.
-        let plan = engine::reconcile(&stored.workflow, &observed, now);
+        let plan = match &problem {
+            Some(problem) => engine::refuse(&stored.workflow, &observed, problem, now),
+            None => engine::reconcile(&stored.workflow, &observed, now),
+        };
         match desk.authorize(&plan.actions).await? {
             Ok(authorized) => break (plan, authorized),
             Err(denials) => {
@@ -93,9 +90,11 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
     let applied = apply::apply(controller, stored, authorized).await;
     let came_back = wait_for_clusters(controller, stored, &plan, &observed.clusters);
     Ok(match applied {
-        Applied::Done if !came_back => at(plan.wake_at, now),
-        Applied::Done | Applied::Refused => Next::Again,
         Applied::Unsure => Next::Retry,
+        Applied::Refused => Next::Again,
+        Applied::Done if is_incomplete => Next::Retry,
+        Applied::Done if came_back => Next::Again,
+        Applied::Done => at(plan.wake_at, now),
     })
 }
 
@@ -134,8 +133,11 @@ pub async fn write(controller: &Controller, stored: &Stored, wanted: Wanted<'_>)
 async fn refresh(controller: &Controller, stored: &Stored) -> Next {
     match status::read(controller.clusters.home(), stored).await {
         Ok(Some(newer)) => {
+            let version = &newer.workflow.metadata.resource_version;
+            let is_news = *version != stored.workflow.metadata.resource_version;
             controller.workflows.put(newer);
-            Next::Again
+            // A conflict over what has not changed is somebody's refusal: it must not be repeated without a pause.
+            if is_news { Next::Again } else { Next::Retry }
         }
         Ok(None) => {
             controller.workflows.remove(&stored.uid);
@@ -168,32 +170,13 @@ fn wait_for_clusters(
 /// What is wrong with the spec as JSON: a field that nobody reads, or a value of the wrong kind. Only asked before the first
 /// node is made; later a new version of ours may have less to object to.
 fn invalid(stored: &Stored) -> Option<String> {
-    if stored.unreadable.is_none() && stored.workflow.status.phase != WorkflowPhase::Unknown {
+    if stored.unreadable_spec.is_none() && stored.workflow.status.phase != WorkflowPhase::Unknown {
         return None;
     }
     let spec = stored.rest.get("spec").cloned().unwrap_or(Value::Object(Map::new()));
     let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec});
     let problems = strict::check::<Workflow>(&object);
     let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let text = if text.is_empty() { stored.unreadable.clone()? } else { text };
-    Some(format!("invalid spec: {}", text.chars().take(MESSAGE_CHARACTERS_MAX).collect::<String>()))
-}
-
-fn failed(before: &WorkflowStatus, message: &str, now: Timestamp) -> WorkflowStatus {
-    let mut status = before.clone();
-    status.phase = WorkflowPhase::Failed;
-    status.message = Some(message.to_owned());
-    status.started_at.get_or_insert(Time(now));
-    status.finished_at = Some(Time(now));
-    let completed = Condition { r#type: Some("Completed".to_owned()), status: Some("True".to_owned()), message: None };
-    status.conditions.retain(|condition| condition.r#type != completed.r#type);
-    status.conditions.push(completed);
-    status
-}
-
-fn labels_of(status: &WorkflowStatus) -> BTreeMap<String, String> {
-    let completed = status.phase.is_completed().to_string();
-    [(LABEL_PHASE, status.phase.to_string()), (LABEL_COMPLETED, completed)]
-        .map(|(label, value)| (label.to_owned(), value))
-        .into()
+    let text = if text.is_empty() { stored.unreadable_spec.clone()? } else { text };
+    Some(text.chars().take(MESSAGE_CHARACTERS_MAX).collect())
 }

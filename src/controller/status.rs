@@ -15,7 +15,7 @@ use crate::{
     api::{contract::FINALIZER_PODS_ELSEWHERE, status::WorkflowStatus, workflow::Workflow},
     clusters::{Cluster, call::CallError},
     controller::workflows::{self, Kind, Stored, Uid},
-    engine::plan::Plan,
+    engine::plan::{Action, Plan},
 };
 
 /// What a pass wants to stand in the Workflow.
@@ -26,14 +26,21 @@ pub struct Wanted<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Annotations to bear, beside those that are there.
     pub annotations: &'a BTreeMap<String, String>,
+    /// Whether pods are created next. Then it is written even if nothing is new, so that a stale view gets its conflict
+    /// before it does anything.
+    pub creates: bool,
     /// Whether our finalizer must be there. One that is there stays: only deletion takes it away.
     pub finalizer: bool,
 }
 
 impl<'a> From<&'a Plan> for Wanted<'a> {
     fn from(plan: &'a Plan) -> Wanted<'a> {
-        let Plan { status, labels, annotations, finalizer, actions: _, wake_at: _ } = plan;
-        Wanted { status, labels, annotations, finalizer: *finalizer }
+        let Plan { status, labels, annotations, finalizer, actions, wake_at: _ } = plan;
+        let creates = actions.iter().any(|action| match action {
+            Action::CreatePod(_) => true,
+            Action::DeletePod { .. } => false,
+        });
+        Wanted { status, labels, annotations, creates, finalizer: *finalizer }
     }
 }
 
@@ -49,7 +56,8 @@ pub fn api(home: &Cluster, namespace: Option<&str>) -> Api<DynamicObject> {
 /// Writes, if there is anything to write, and returns the object as it then is stored; `None`: it was so already.
 pub async fn write(home: &Cluster, stored: &Stored, wanted: Wanted<'_>) -> Result<Option<Kind>, CallError> {
     let metadata = merged(&stored.workflow.metadata, &wanted);
-    if metadata == stored.workflow.metadata && *wanted.status == stored.workflow.status && stored.unreadable.is_none() {
+    let is_news = metadata != stored.workflow.metadata || *wanted.status != stored.workflow.status;
+    if !is_news && !wanted.creates {
         return Ok(None);
     }
     let mut fields = stored.rest.clone();

@@ -25,10 +25,12 @@ pub type Uid = Arc<str>;
 pub struct Stored {
     /// Its UID.
     pub uid: Uid,
-    /// The typed form; what can't be read of it is empty.
+    /// The typed form.
     pub workflow: Workflow,
-    /// Why something of it can't be read.
-    pub unreadable: Option<String>,
+    /// Why the spec can't be read; it is then empty in the typed form.
+    pub unreadable_spec: Option<String>,
+    /// Why the status can't be read; it is then empty in the typed form, and must never be written back.
+    pub unreadable_status: Option<String>,
     /// All fields but `metadata` and `status`, as they are stored: writing back must lose none.
     pub rest: Map<String, Value>,
 }
@@ -131,22 +133,18 @@ pub fn decode(uid: Uid, object: DynamicObject) -> Stored {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     };
     let status = rest.remove("status");
-    let mut problems = Vec::new();
-    let spec = read_part(rest.get("spec"), "spec").unwrap_or_else(|problem| {
-        problems.push(problem);
-        WorkflowSpec::default()
-    });
-    let status = read_part(status.as_ref(), "status").unwrap_or_else(|problem| {
-        problems.push(problem);
-        WorkflowStatus::default()
-    });
-    let unreadable = (!problems.is_empty()).then(|| problems.join("; "));
-    Stored { uid, workflow: Workflow { metadata, spec, status }, unreadable, rest }
+    let (spec, unreadable_spec): (WorkflowSpec, _) = read_part(rest.get("spec"), "spec");
+    let (status, unreadable_status): (WorkflowStatus, _) = read_part(status.as_ref(), "status");
+    Stored { uid, workflow: Workflow { metadata, spec, status }, unreadable_spec, unreadable_status, rest }
 }
 
-fn read_part<T: DeserializeOwned + Default>(value: Option<&Value>, part: &str) -> Result<T, String> {
-    let Some(value) = value else { return Ok(T::default()) };
-    serde_path_to_error::deserialize(value).map_err(|error| format!("{part}.{}: {}", error.path(), error.inner()))
+/// A part in its typed form, or the empty one and why.
+fn read_part<T: DeserializeOwned + Default>(value: Option<&Value>, part: &str) -> (T, Option<String>) {
+    let Some(value) = value else { return (T::default(), None) };
+    match serde_path_to_error::deserialize(value) {
+        Ok(typed) => (typed, None),
+        Err(error) => (T::default(), Some(format!("{part}.{}: {}", error.path(), error.inner()))),
+    }
 }
 
 /// Whether `new` is later than `held`. Versions are numbers that grow; of a server where they aren't, the last to come wins.

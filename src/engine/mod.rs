@@ -48,6 +48,14 @@ pub fn reconcile(workflow: &Workflow, observed: &Observed, now: Timestamp) -> Pl
     pass.into_plan()
 }
 
+/// The plan for a workflow whose spec can't be read: it is Failed, nothing is created, and pods that run are deleted.
+pub fn refuse(workflow: &Workflow, observed: &Observed, problem: &str, now: Timestamp) -> Plan {
+    let mut pass = Pass::new(workflow, observed, now);
+    // What else may be wrong with it doesn't matter any more.
+    drop(pass.begin());
+    pass.fail(&format!("invalid spec: {problem}"))
+}
+
 fn unchanged(workflow: &Workflow) -> Plan {
     Plan {
         status: workflow.status.clone(),

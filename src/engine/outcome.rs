@@ -11,7 +11,7 @@ use crate::{
         contract,
         node::{NodePhase, NodeStatus, NodeType},
     },
-    engine::{observed::PodState, pass::Pass},
+    engine::{nodes, observed::PodState, pass::Pass},
 };
 
 /// Message of a node whose pod went away.
@@ -30,12 +30,23 @@ pub fn take_over(pass: &mut Pass<'_>) {
             Some(PodState::Present(pod)) => assess(pass, &id, pod),
             Some(PodState::Gone) => pod_gone(pass, &id),
             Some(PodState::Foreign(owners)) => pass.nodes.mark(&id, NodePhase::Error, Some(owners.clone())),
-            None => (),
+            None => cluster_gone(pass, &id),
         }
     }
 }
 
-/// A pod that had started and is gone takes its node with it. One that had not started is created again.
+/// Nothing can be known of a pod whose cluster is not configured any more. Its node says so and keeps its phase.
+fn cluster_gone(pass: &mut Pass<'_>, id: &str) {
+    let Some(node) = pass.nodes.get(id) else { return };
+    let Some(key) = nodes::pod_of(pass.home(), pass.workflow, node) else { return };
+    let cluster = key.target.cluster;
+    if node.phase == NodePhase::Running && !pass.observed.clusters.contains_key(&cluster) {
+        let message = format!("cluster \"{cluster}\" is not configured any more; the last known state is kept");
+        pass.nodes.mark(id, NodePhase::Running, Some(message));
+    }
+}
+
+/// A pod that was seen running and is gone takes its node with it. One that never was is created again.
 fn pod_gone(pass: &mut Pass<'_>, id: &str) {
     if pass.nodes.get(id).is_some_and(|node| node.phase == NodePhase::Running) {
         pass.nodes.mark(id, NodePhase::Error, Some(POD_DELETED.to_owned()));
