@@ -46,11 +46,11 @@ async fn a_claim_outlives_pods() {
     let with = |script: &str| {
         let mut spec = shell(script);
         spec["volumes"] = json!([{"name": "work", "persistentVolumeClaim": {"claimName": "work"}}]);
-        spec["containers"][0]["volumeMounts"] = json!([{"name": "work", "mountPath": "/work", "subPath": "deep/er"}]);
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "work", "mountPath": "/claim", "subPath": "deep/er"}]);
         spec
     };
-    cluster.check("first", with("echo kept > /work/file"), "Succeeded\nmain: Completed 0").await;
-    cluster.check("second", with("cat /work/file"), "Succeeded\nmain: Completed 0\nmain> kept").await;
+    cluster.check("first", with("echo kept > /claim/file"), "Succeeded\nmain: Completed 0").await;
+    cluster.check("second", with("cat /claim/file"), "Succeeded\nmain: Completed 0\nmain> kept").await;
     cluster.runtime.shutdown().await;
 }
 
