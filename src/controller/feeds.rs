@@ -40,6 +40,8 @@ pub struct Watched(watch::Sender<Progress>);
 pub struct Progress {
     /// Whether all workflows are known.
     pub workflows: bool,
+    /// Whether it is known which clusters there are.
+    pub clusters: bool,
     /// By cluster, why its pods are not known; `None`: they are.
     pub pods: HashMap<ClusterName, Option<String>>,
 }
@@ -245,10 +247,23 @@ pub async fn clusters(controller: Arc<Controller>, namespace: Namespace) {
         strip: |secret: &mut Secret| secret.metadata.managed_fields = None,
     };
     let tell = move |change| match change {
-        Change::Listed(mut secrets) => controller.clusters.update(&secrets.pop().unwrap_or_default()),
+        Change::Listed(mut secrets) => {
+            controller.clusters.update(&secrets.pop().unwrap_or_default());
+            controller.watched.0.send_modify(|progress| progress.clusters = true);
+        }
         Change::Applied(secret) => controller.clusters.update(&secret),
         Change::Deleted(_) => controller.clusters.update(&Secret::default()),
-        Change::Refused(_) => {}
+        Change::Refused(reason) => {
+            let until_then = if controller.watched.0.borrow().clusters {
+                "the clusters stay as they are"
+            } else {
+                "no workflow is worked on"
+            };
+            tracing::warn!(
+                secret = %format_args!("{namespace}/{CLUSTERS_SECRET}"), reason,
+                "the controller needs the right to list and watch this secret; until then {until_then}"
+            );
+        }
     };
     follow(home, source, tell).await;
 }

@@ -30,7 +30,7 @@ use crate::{
     controller::{
         apply::Refusals,
         events::Events,
-        feeds::{Waiting, Watched},
+        feeds::{Progress, Waiting, Watched},
         index::Index,
         queue::{Next, Queue},
         workflows::{Stored, Uid, Workflows},
@@ -138,10 +138,13 @@ async fn work(controller: &Arc<Controller>, cancelled: &CancellationToken) {
     }
 }
 
-/// Home must be known in full: what is missing there would be taken for gone. Other clusters only get a little time.
+/// Home must be known in full: what is missing there would be taken for gone, and a cluster that isn't known yet for a
+/// mistake in a workflow. Other clusters only get a little time.
 async fn know_enough(controller: &Controller) {
     let home = controller.home().clone();
-    controller.watched.until(|progress| progress.workflows && progress.pods.get(&home) == Some(&None)).await;
+    let home_is_known =
+        |progress: &Progress| progress.workflows && progress.clusters && progress.pods.get(&home) == Some(&None);
+    controller.watched.until(home_is_known).await;
     let states = controller.clusters.states();
     let others = controller.watched.until(|progress| {
         let ready = states.iter().filter(|(_, state)| **state == State::Ready);

@@ -155,6 +155,26 @@ async fn cluster_that_was_away_tells_what_was_missed() {
 }
 
 #[tokio::test]
+async fn nothing_is_decided_before_the_secret_is_read() {
+    let mut world = World::new(ROLES).await;
+    world.home.gate.send_replace(Gate::RefuseSecrets);
+    let mut refused = world.home.lost.subscribe();
+    let workflow: Workflow = world.home.create("argo", one_pod("early", json!({"clusterName": "third"}))).await;
+    world.start();
+    refused.wait_for(|refused| 1 < *refused).await.expect("the gate is there");
+    let third = Side::new("third");
+    let listening = third.server.listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": third.server.token()});
+    let data = json!({"third": STANDARD.encode(config.to_string())});
+    let _: Secret = world.home.create("argo", json!({"metadata": {"name": "clusters"}, "data": data})).await;
+    world.home.gate.send_replace(Gate::Open);
+    let pod = third.pod("argo", |_| true).await;
+    third.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
 async fn secret_adds_and_removes_a_cluster_while_running() {
     let mut world = World::new(ROLES).await;
     world.start();

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
+use axum::body::Body as Reply;
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response};
 use http_body_util::{BodyStream, StreamBody};
@@ -41,6 +42,10 @@ pub enum Gate {
     Closed,
     /// Let creates of pods get lost on their way, without an answer.
     LosePods,
+    /// Refuse all that concerns Secrets, as where the right to it is missing.
+    RefuseSecrets,
+    /// Refuse to watch pods, but not to list them.
+    RefuseWatches,
     /// Change the workflow just before the controller's next write of it reaches the server.
     Meddle,
 }
@@ -49,7 +54,7 @@ pub enum Gate {
 pub struct Side {
     pub server: ApiServer,
     pub gate: watch::Sender<Gate>,
-    /// How many creates of pods got lost.
+    /// How many creates of pods got lost, or requests were refused.
     pub lost: watch::Sender<u32>,
     runtime: Option<Runtime>,
 }
@@ -205,14 +210,16 @@ impl Side {
                         gate.send_replace(Gate::Open);
                         meddle(&server.client(), request.uri().path()).await;
                     }
-                    Gate::LosePods | Gate::Meddle => {}
+                    Gate::RefuseSecrets if is(&request, Method::GET, "/secrets") => return Ok(refusal(&lost)),
+                    Gate::RefuseWatches if is_watch(&request, "/pods") => return Ok(refusal(&lost)),
+                    Gate::LosePods | Gate::Meddle | Gate::RefuseSecrets | Gate::RefuseWatches => {}
                 }
                 let (parts, body) = server.call(request).await.map_err(BoxError::from)?.into_parts();
                 // An outage also breaks what is under way.
                 let mut gate = gate.subscribe();
                 let closed = async move { drop(gate.wait_for(|gate| *gate == Gate::Closed).await) };
                 let frames = BodyStream::new(body).take_until(Box::pin(closed));
-                Ok(Response::from_parts(parts, StreamBody::new(frames)))
+                Ok(Response::from_parts(parts, Reply::new(StreamBody::new(frames))))
             }
         });
         Client::new(service, "default")
@@ -329,6 +336,17 @@ impl Side {
 
 fn is(request: &Request<Body>, method: Method, path: &str) -> bool {
     request.method() == method && request.uri().path().contains(path)
+}
+
+fn is_watch(request: &Request<Body>, path: &str) -> bool {
+    is(request, Method::GET, path) && request.uri().query().is_some_and(|query| query.contains("watch=true"))
+}
+
+fn refusal(refused: &watch::Sender<u32>) -> Response<Reply> {
+    refused.send_modify(|refused| *refused += 1);
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
+        "message": "forbidden by the gate", "code": 403});
+    Response::builder().status(403).body(Reply::from(status.to_string())).unwrap()
 }
 
 async fn meddle(client: &Client, path: &str) {
