@@ -220,7 +220,7 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
             }
         }
         Change::Refused(reason) => {
-            controller.watched.pods(&name, Some(format!("its pods can't be watched: {reason}")));
+            controller.watched.pods(&name, Some(format!("its pods can't be followed: {reason}")));
         }
     };
     follow(cluster, source, tell).await;

@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ListParams, WatchEvent, WatchParams},
+    core::Status,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
@@ -54,7 +55,7 @@ pub enum Change<K> {
     Applied(K),
     /// This one is gone.
     Deleted(K),
-    /// They can't be listed, for this reason. Until the next list nothing is known of them.
+    /// They can't be listed or watched, for this reason. Until the next list nothing is known of them.
     Refused(String),
 }
 
@@ -68,13 +69,18 @@ where
         cluster.ready().await;
         match list(&cluster, &source).await {
             Ok((objects, version)) => {
-                pause = PAUSE_FIRST;
-                tell(Change::Listed(objects));
-                resume(&cluster, &source, version, &mut tell).await;
+                let mut from = Following { version, listed: Some(objects), has_lived: false };
+                resume(&cluster, &source, &mut from, &mut tell).await;
+                if from.has_lived {
+                    pause = PAUSE_FIRST;
+                } else {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LAST);
+                }
             }
             Err(CallError::Refused(status)) => {
                 tracing::warn!(cluster = %cluster.name(), kind = source.api.resource_url(), reason = status.message, "can't list");
-                tell(Change::Refused(CallError::Refused(status).to_string()));
+                tell(Change::Refused(format!("can't list: {}", CallError::Refused(status))));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_LAST);
             }
@@ -107,18 +113,29 @@ where
     }
 }
 
+/// Where a watch goes on.
+struct Following<K> {
+    version: String,
+    /// The list that the version is of. It is handed over when a watch has begun: what can only be listed isn't followed.
+    listed: Option<Vec<K>>,
+    /// Whether a watch since the list has lived for a while.
+    has_lived: bool,
+}
+
 /// Why one watch request is over.
 enum Over {
     /// Go on from where it was.
     Ended,
     /// Something went wrong; the version may still be good.
     Failed,
+    /// The server doesn't want to.
+    Refused(Box<Status>),
     /// The version is too old: only a list helps.
     Expired,
 }
 
 /// Follows from a version, over as many watch requests as it takes. Returns when only a list helps.
-async fn resume<K>(cluster: &Cluster, source: &Source<K>, mut version: String, tell: &mut impl FnMut(Change<K>))
+async fn resume<K>(cluster: &Cluster, source: &Source<K>, from: &mut Following<K>, tell: &mut impl FnMut(Change<K>))
 where
     K: Clone + DeserializeOwned + Debug + Resource,
 {
@@ -126,19 +143,41 @@ where
     while failures < FAILURES_MAX {
         cluster.ready().await;
         let begun = Instant::now();
-        let before = version.clone();
-        match watch(cluster, source, &mut version, tell).await {
+        let before = from.version.clone();
+        let over = watch(cluster, source, from, tell).await;
+        let has_lived = from.listed.is_none() && LIFE_MIN <= begun.elapsed();
+        from.has_lived |= has_lived;
+        match over {
             Over::Expired => return,
-            Over::Ended if LIFE_MIN <= begun.elapsed() => failures = 0,
-            Over::Ended | Over::Failed => {
-                failures = if version == before { failures + 1 } else { 1 };
+            Over::Ended if has_lived => failures = 0,
+            Over::Refused(status) if failures + 1 == FAILURES_MAX || is_lasting(&status) => {
+                tracing::warn!(cluster = %cluster.name(), kind = source.api.resource_url(), reason = status.message, "can't watch");
+                // What was listed is still worth something: ends of pods are noticed by it.
+                if let Some(objects) = from.listed.take() {
+                    tell(Change::Listed(objects));
+                }
+                tell(Change::Refused(format!("can't watch: {}", CallError::Refused(status))));
+                return;
+            }
+            Over::Ended | Over::Failed | Over::Refused(_) => {
+                failures = if from.version == before { failures + 1 } else { 1 };
                 tokio::time::sleep(PAUSE_FIRST.saturating_mul(1 << failures)).await;
             }
         }
     }
 }
 
-async fn watch<K>(cluster: &Cluster, source: &Source<K>, version: &mut String, tell: &mut impl FnMut(Change<K>)) -> Over
+/// Whether asking again is of no use, as where a right is missing.
+fn is_lasting(status: &Status) -> bool {
+    (400..500).contains(&status.code) && status.code != 429
+}
+
+async fn watch<K>(
+    cluster: &Cluster,
+    source: &Source<K>,
+    from: &mut Following<K>,
+    tell: &mut impl FnMut(Change<K>),
+) -> Over
 where
     K: Clone + DeserializeOwned + Debug + Resource,
 {
@@ -148,7 +187,7 @@ where
         bookmarks: true,
         ..WatchParams::default()
     };
-    let mut events = match call::bounded(BEGIN_TIMEOUT, source.api.watch(&params, version)).await {
+    let mut events = match call::bounded(BEGIN_TIMEOUT, source.api.watch(&params, &from.version)).await {
         Ok(events) => events.map_err(call::classify).boxed(),
         Err(error) => {
             if let CallError::Unreachable(reason) = &error {
@@ -157,13 +196,16 @@ where
             return failed(cluster, error);
         }
     };
+    if let Some(objects) = from.listed.take() {
+        tell(Change::Listed(objects));
+    }
     loop {
         let mut object = match timeout(SILENCE, events.next()).await {
             Err(_) | Ok(None) => return Over::Ended,
             Ok(Some(Err(error))) => return failed(cluster, error),
             Ok(Some(Ok(WatchEvent::Error(status)))) => return failed(cluster, CallError::Refused(status)),
             Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => {
-                *version = bookmark.metadata.resource_version;
+                from.version = bookmark.metadata.resource_version;
                 continue;
             }
             Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => Change::Applied(object),
@@ -171,7 +213,7 @@ where
         };
         if let Change::Applied(object) | Change::Deleted(object) = &mut object {
             (source.strip)(object);
-            *version = object.resource_version().unwrap_or_default();
+            from.version = object.resource_version().unwrap_or_default();
         }
         tell(object);
     }
@@ -182,7 +224,7 @@ fn failed(cluster: &Cluster, error: CallError) -> Over {
         CallError::Refused(status) if status.code == 410 => Over::Expired,
         CallError::Refused(status) => {
             tracing::debug!(cluster = %cluster.name(), reason = status.message, "watch failed");
-            Over::Failed
+            Over::Refused(status)
         }
         CallError::Unreachable(reason) => {
             // A stream that breaks says little; whether the cluster is gone shows with the next request.

@@ -37,6 +37,24 @@ async fn workflow_waits_for_its_cluster_and_others_do_not() {
 }
 
 #[tokio::test]
+async fn cluster_that_can_only_be_listed_is_of_no_use() {
+    let mut world = World::new(ROLES).await;
+    world.other.gate.send_replace(Gate::RefuseWatches);
+    world.start();
+    let waits: Workflow = world.home.create("argo", one_pod("waits", json!({"clusterName": "other"}))).await;
+    let says = |workflow: &Workflow| {
+        !workflow.status.nodes.is_empty() && node(workflow, "waits").contains("can't watch: forbidden by the gate")
+    };
+    world.home.until(&waits, says).await;
+    assert!(world.other.pods("argo").await.is_empty());
+    world.other.gate.send_replace(Gate::Open);
+    let pod = world.other.pod("argo", |_| true).await;
+    world.other.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&waits).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
 async fn unknown_cluster_is_an_error_that_names_those_known() {
     let mut world = World::new(ROLES).await;
     world.start();
