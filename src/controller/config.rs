@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
-use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::Api;
 
 use crate::{
@@ -101,52 +104,73 @@ pub async fn load(client: kube::Client, namespace: &Namespace) -> anyhow::Result
 /// The configuration in force, and what becomes of a new one.
 #[derive(Default)]
 pub struct Reader {
-    last: Option<BTreeMap<String, String>>,
+    last: Last,
+}
+
+/// What was seen last.
+#[derive(Default, PartialEq)]
+enum Last {
+    /// No ConfigMap so far: what was loaded at the start is in force.
+    #[default]
+    Nothing,
+    /// One that says this.
+    Data(BTreeMap<String, String>),
+    /// That there is none any more.
+    Gone,
 }
 
 impl Reader {
-    /// Takes over what the ConfigMap says now. If anything in it is wrong, the last good configuration stays in force, and a
-    /// log line and an Event say so.
+    /// Takes over what the ConfigMap says now. If anything in it is wrong, or it is gone, the last good configuration stays
+    /// in force as a whole, and policy's state, which is logged, and an Event say so.
     pub fn take(&mut self, controller: &Controller, namespace: &Namespace, config_map: Option<ConfigMap>) {
-        let metadata = config_map.as_ref().map(|config_map| config_map.metadata.clone()).unwrap_or_default();
-        let data = config_map.and_then(|config_map| config_map.data).unwrap_or_default();
-        if self.last.as_ref() == Some(&data) {
+        let Some(config_map) = config_map else {
+            if let Last::Data(_) = self.last {
+                self.last = Last::Gone;
+                // Defaults could allow what this cluster's operator didn't.
+                let error = anyhow!("config map {namespace}/{CONFIG_MAP} is gone");
+                refuse(controller, namespace, ObjectMeta::default(), &error);
+            }
+            return;
+        };
+        let now = Last::Data(config_map.data.clone().unwrap_or_default());
+        if self.last == now {
             return;
         }
+        self.last = now;
+        let data = config_map.data.unwrap_or_default();
         report_keys(&data);
-        let text = |key: &str| data.get(key).map(String::as_str);
-        let parsed = parse(&data);
-        // Policy is told in either case, because its state says why the newest configuration is not in force.
-        let told = controller.policies.configure_text(text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES));
-        match parsed {
+        match parse(&data) {
             Ok(settings) => {
-                for warning in told.iter().flatten() {
+                for warning in settings.warnings {
                     tracing::warn!(key = CONFIG_MAP, "{warning}");
                 }
                 if settings.home != *controller.home() {
                     tracing::warn!(key = KEY_CLUSTER, "takes effect at the next start");
                 }
+                controller.policies.configure(settings.policy);
             }
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "configuration is refused, the last good one stays in force"
-                );
-                let about = ObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("ConfigMap".to_owned()),
-                    namespace: Some(namespace.to_string()),
-                    name: Some(CONFIG_MAP.to_owned()),
-                    uid: metadata.uid,
-                    resource_version: metadata.resource_version,
-                    field_path: None,
-                };
-                let message = format!("the last good configuration stays in force: {error:#}");
-                controller.events.say(Note { about, is_warning: true, reason: "ConfigurationRefused", message });
+                let error = error.context(format!("config map {namespace}/{CONFIG_MAP}"));
+                refuse(controller, namespace, config_map.metadata, &error);
             }
         }
-        self.last = Some(data);
     }
+}
+
+fn refuse(controller: &Controller, namespace: &Namespace, metadata: ObjectMeta, error: &anyhow::Error) {
+    let message = format!("{error:#}: the last good configuration stays in force");
+    // Policy logs it.
+    controller.policies.refuse(message.clone());
+    let about = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("ConfigMap".to_owned()),
+        namespace: Some(namespace.to_string()),
+        name: Some(CONFIG_MAP.to_owned()),
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        field_path: None,
+    };
+    controller.events.say(Note { about, is_warning: true, reason: "ConfigurationRefused", message });
 }
 
 fn report_keys(data: &BTreeMap<String, String>) {

@@ -40,7 +40,7 @@ use crate::{
     api::ids::Namespace,
     policy::{
         audit::Record,
-        config::{Config, ConfigError, Warning},
+        config::Config,
         decision::{CODE_MODULE_FAILED, Decision, Denial, MODULE_CORE},
         host::Host,
         inforce::InForce,
@@ -143,27 +143,10 @@ impl Policies {
         self.signal(Signal::Configure(Box::new(config)));
     }
 
-    /// Reads the texts of the ConfigMap (absent keys are `None`) and takes the new configuration.
-    ///
-    /// # Errors
-    ///
-    /// The mistakes in it. The last good configuration stays in force, and the state says why.
-    pub fn configure_text(
-        &self,
-        namespace_roles: Option<&str>,
-        policies: Option<&str>,
-    ) -> Result<Vec<Warning>, ConfigError> {
-        match Config::parse(namespace_roles, policies) {
-            Ok((config, warnings)) => {
-                self.configure(config);
-                Ok(warnings)
-            }
-            Err(error) => {
-                let refusal = Refusal { module: None, file: None, reason: error.to_string(), hint: None };
-                self.signal(Signal::RefuseConfig(refusal));
-                Err(error)
-            }
-        }
+    /// There is a new configuration that can't be used: the last good one stays in force, and the state and a log line say
+    /// why, until the next good one.
+    pub fn refuse(&self, reason: String) {
+        self.signal(Signal::RefuseConfig(Refusal { module: None, file: None, reason, hint: None }));
     }
 
     /// The state now.

@@ -3,13 +3,13 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use landfall::{
     api::workflow::Workflow,
     policy::{self, Policies},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     controller::world::{ROLES, World, node, one_pod, outcome},
@@ -31,8 +31,12 @@ const WIDER: &str = "
 ";
 
 async fn set_roles(world: &World, roles: &str) {
+    set(world, json!({"namespaceRoles": roles})).await;
+}
+
+async fn set(world: &World, data: Value) {
     let api: Api<ConfigMap> = world.home.api("argo");
-    let patch = Patch::Merge(json!({"data": {"namespaceRoles": roles}}));
+    let patch = Patch::Merge(json!({"data": data}));
     api.patch("workflow-controller-configmap", &PatchParams::default(), &patch).await.expect("it is there");
 }
 
@@ -88,6 +92,32 @@ async fn broken_roles_leave_the_last_good_ones_and_say_why() {
     let pod = world.other.pod("argo", |_| true).await;
     world.other.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn refused_or_deleted_config_map_changes_nothing() {
+    let mut world = World::new(WIDER).await;
+    world.start();
+    let mut states = world.policies.subscribe_state();
+    let generation = world.policies.state().generation;
+    set(&world, json!({"namespaceRoles": "[]", "cluster": "East"})).await;
+    let refused = |text: &'static str| {
+        move |state: &policy::state::State| state.refusal.as_ref().is_some_and(|refusal| refusal.reason.contains(text))
+    };
+    let state = states.wait_for(refused("\"East\" is not a DNS label")).await.expect("policy goes on").clone();
+    assert_eq!(state.generation, generation);
+
+    let api: Api<ConfigMap> = world.home.api("argo");
+    api.delete("workflow-controller-configmap", &DeleteParams::default()).await.expect("it is there");
+    let gone = "config map argo/workflow-controller-configmap is gone: the last good configuration stays in force";
+    let state = states.wait_for(refused(gone)).await.expect("policy goes on").clone();
+    assert_eq!(state.generation, generation);
+
+    let data = json!({"metadata": {"name": "workflow-controller-configmap"}, "data": {"namespaceRoles": NARROW}});
+    world.home.create::<ConfigMap>("argo", data).await;
+    let good = |state: &policy::state::State| state.generation == generation + 1 && state.refusal.is_none();
+    states.wait_for(good).await.expect("policy goes on");
     world.shutdown().await;
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use landfall::policy::{
     Options, Policies,
+    config::Config,
     folder::{Folder, Reading, STILL},
     store::BUILTIN,
 };
@@ -190,8 +191,9 @@ fn the_configuration_changes_while_it_runs() {
     let policies = of_folder(&folder.path, "modules: []");
     let roles = "[{namespace: argo, rules: [{clusterNames: [default], namespaces: [argo]}]}]";
     let listed = "modules: [{file: allow.wasm, settings: [allow]}]";
+    let configure = |roles: &str, chain: &str| policies.configure(Config::parse(Some(roles), Some(chain)).unwrap().0);
     let change = |roles: &str, chain: &str, generation: u64, expected: &str| {
-        policies.configure_text(Some(roles), Some(chain)).unwrap();
+        configure(roles, chain);
         let state = wait(&policies, |state| state.generation >= generation && state.refusal.is_none());
         assert_eq!((state.generation, ask(&policies, "other").as_str()), (generation, expected));
     };
@@ -201,11 +203,11 @@ fn the_configuration_changes_while_it_runs() {
     change(roles, listed, 4, "builtin+allow allow 4");
     change(roles, "modules: [{file: deny.wasm}, {file: allow.wasm, settings: [allow]}]", 5, "deny deny-all 5");
 
-    let error = policies.configure_text(Some("- namespce: argo"), Some(listed)).unwrap_err();
+    policies.refuse("written wrongly".to_owned());
     let state = wait(&policies, |state| state.refusal.is_some());
-    assert_eq!(state.refusal.unwrap().reason, error.to_string());
+    assert_eq!(state.refusal.unwrap().reason, "written wrongly");
     assert_eq!(ask(&policies, "other"), "deny deny-all 5");
-    policies.configure_text(Some(roles), Some("modules: [{file: none.wasm}]")).unwrap();
+    configure(roles, "modules: [{file: none.wasm}]");
     let missing = |state: &landfall::policy::state::State| {
         state.refusal.as_ref().is_some_and(|refusal| refusal.reason.contains("\"none.wasm\" is not in"))
     };
