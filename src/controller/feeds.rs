@@ -7,10 +7,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Api, api::DynamicObject};
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinSet},
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     api::{
@@ -129,6 +126,7 @@ pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, 
             news.iter().for_each(|uid| controller.queue.wake(uid));
             gone.iter().for_each(|uid| controller.forget(uid));
             controller.watched.0.send_modify(|progress| progress.workflows = true);
+            controller.pods.sweep(|uid| controller.workflows.get(uid).is_some());
         }
         Change::Applied(object) => match workflows::sort(object) {
             Kind::Live(stored) => {
@@ -158,24 +156,26 @@ fn gone(controller: &Controller, uid: &Uid) {
 /// Follows our pods in every cluster, as clusters come and go, and wakes workflows when a cluster that they wait for does.
 pub async fn pods(controller: Arc<Controller>, managed: Option<Namespace>) {
     let mut versions = controller.clusters.subscribe();
-    let mut watches = JoinSet::new();
-    let mut running: HashMap<u64, AbortHandle> = HashMap::new();
+    let mut running: HashMap<u64, (ClusterName, JoinSet<()>)> = HashMap::new();
     let mut before: BTreeMap<ClusterName, ClusterState> = BTreeMap::new();
     loop {
         versions.mark_unchanged();
         let connections = controller.clusters.connections();
         let identities: HashSet<u64> = connections.iter().map(|cluster| cluster.identity()).collect();
-        running.retain(|identity, watch| {
-            let stays = identities.contains(identity);
-            if !stays {
-                watch.abort();
-            }
-            stays
-        });
+        let (left, stays) = running.into_iter().partition(|(identity, _)| !identities.contains(identity));
+        running = stays;
+        for (name, mut watch) in HashMap::into_values(left) {
+            // Once it has ended it adds nothing any more, and one that takes its place starts afterwards.
+            watch.shutdown().await;
+            leave(&controller, &name);
+        }
         for cluster in connections {
-            running
-                .entry(cluster.identity())
-                .or_insert_with(|| watches.spawn(pods_of(controller.clone(), cluster, managed.clone())));
+            running.entry(cluster.identity()).or_insert_with(|| {
+                let mut watch = JoinSet::new();
+                let name = cluster.name().clone();
+                watch.spawn(pods_of(controller.clone(), cluster, managed.clone()));
+                (name, watch)
+            });
         }
         let now = gather::cluster_states(&controller);
         for name in now.keys().chain(before.keys()) {
@@ -184,11 +184,18 @@ pub async fn pods(controller: Arc<Controller>, managed: Option<Namespace>) {
             }
         }
         before = now;
-        tokio::select! {
-            changed = versions.changed() => if changed.is_err() { return },
-            // Watches that were taken away; others never end.
-            Some(_) = watches.join_next() => {}
+        if versions.changed().await.is_err() {
+            return;
         }
+    }
+}
+
+/// A connection is gone, be it that another takes its place: nothing is known of its pods any more, and the workflows that
+/// had some there decide anew.
+fn leave(controller: &Controller, name: &ClusterName) {
+    controller.watched.0.send_modify(|progress| drop(progress.pods.remove(name)));
+    for uid in controller.pods.replace(name, Vec::new()) {
+        wake_known(controller, &uid);
     }
 }
 
@@ -201,7 +208,8 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
     let labels = format!("{LABEL_WORKFLOW_UID},{LABEL_HOME_CLUSTER}={}", controller.home());
     let source = Source { api, labels: Some(labels), fields: None, strip: index::strip };
     let tell = move |change| match change {
-        Change::Listed(pods) => {
+        Change::Listed(mut pods) => {
+            pods.retain(|pod| concerns(&controller, pod));
             for uid in controller.pods.replace(&name, pods) {
                 wake_known(&controller, &uid);
             }
@@ -209,12 +217,12 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
                 wake_waiting(&controller, &name);
             }
         }
-        Change::Applied(pod) => {
+        Change::Applied(pod) if concerns(&controller, &pod) => {
             if let Some(uid) = controller.pods.put(&name, pod) {
                 wake_known(&controller, &uid);
             }
         }
-        Change::Deleted(pod) => {
+        Change::Applied(pod) | Change::Deleted(pod) => {
             if let Some(uid) = controller.pods.remove(&name, &pod) {
                 wake_known(&controller, &uid);
             }
@@ -224,6 +232,14 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
         }
     };
     follow(cluster, source, tell).await;
+}
+
+/// Finished pods stay in their clusters for long; held are only those of workflows that may still ask for them.
+fn concerns(controller: &Controller, pod: &Pod) -> bool {
+    let uid = pod.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_WORKFLOW_UID));
+    !index::has_finished(pod)
+        || !controller.watched.0.borrow().workflows
+        || uid.is_some_and(|uid| controller.workflows.get(uid).is_some())
 }
 
 /// Pods of workflows that have ended, or of another home of the same name, concern nobody here.

@@ -73,6 +73,21 @@ impl Index {
         woken
     }
 
+    /// Forgets the pods of a workflow.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// Forgets the finished pods of workflows of which this doesn't hold.
+    pub fn sweep(&self, is_held: impl Fn(&str) -> bool) {
+        self.lock().retain(|uid, pods| {
+            if !is_held(uid) {
+                pods.retain(|_, pod| !has_finished(pod));
+            }
+            !pods.is_empty()
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, HashMap<PodKey, Arc<Pod>>>> {
         self.by_workflow.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +121,12 @@ pub fn strip(pod: &mut Pod) {
     pod.metadata.managed_fields = None;
     let node_name = pod.spec.take().and_then(|spec| spec.node_name);
     pod.spec = Some(PodSpec { node_name, ..PodSpec::default() });
+}
+
+/// Whether a pod does nothing any more.
+pub fn has_finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn identify(cluster: &ClusterName, pod: &Pod) -> Option<(Uid, PodKey)> {
@@ -154,5 +175,13 @@ mod tests {
         assert!(index.replace(&there, vec![pod("a", "2", 1, "Running")]).is_empty());
         assert_eq!(index.replace(&here, Vec::new()).into_iter().collect::<Vec<_>>(), [Uid::from("w")]);
         assert_eq!(index.remove(&there, &pod("a", "2", 2, "Running")), woken);
+
+        index.put(&here, pod("a", "1", 8, "Running"));
+        index.put(&here, pod("b", "3", 8, "Succeeded"));
+        index.sweep(|_| true);
+        index.sweep(|_| false);
+        assert_eq!(index.remove(&here, &pod("b", "3", 8, "Succeeded")), None, "swept");
+        index.forget("w");
+        assert_eq!(index.remove(&here, &pod("a", "1", 8, "Running")), None, "forgotten");
     }
 }

@@ -192,5 +192,6 @@ impl Controller {
         self.queue.forget(uid);
         self.waiting.forget(uid);
         self.refusals.forget(uid);
+        self.pods.forget(uid);
     }
 }

@@ -215,6 +215,12 @@ async fn secret_adds_and_removes_a_cluster_while_running() {
 
     let workflow: Workflow = world.home.create("argo", one_pod("new", json!({"clusterName": "third"}))).await;
     let pod = third.pod("argo", |_| true).await;
+    // Another connection to the same cluster: the pod is found again through it.
+    let moved = json!({"Host": format!("http://{}/", listening.address()), "BearerToken": third.server.token()});
+    let moved = json!({"data": {"third": STANDARD.encode(moved.to_string())}});
+    let mut versions = world.clusters.as_ref().expect("a controller runs").subscribe();
+    secrets.patch(&created.name_any(), &PatchParams::default(), &Patch::Merge(moved)).await.expect("it is there");
+    versions.changed().await.expect("clusters go on");
     third.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
 
