@@ -221,3 +221,38 @@ impl Nodes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use super::*;
+
+    /// Two node names whose 32-bit hashes are the same. Among this many names there are some by the birthday bound.
+    fn colliding() -> (String, String) {
+        let mut seen = HashMap::new();
+        for number in 0..1_000_000_u64 {
+            // Numbers in a row hardly ever collide under FNV, so their digits are stirred.
+            let name = format!("wf.task-{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            if let Some(other) = seen.insert(fnv1a_32(name.as_bytes()), name.clone()) {
+                return (other, name);
+            }
+        }
+        panic!("no collision");
+    }
+
+    #[test]
+    fn nodes_of_one_hash_are_kept_apart() {
+        let (first, second) = colliding();
+        assert_eq!(node_id("wf", &first), node_id("wf", &second));
+        let mut nodes = Nodes::new("wf", BTreeMap::new(), Timestamp::UNIX_EPOCH);
+        let first_id = nodes.add(&first, NewNode::default());
+        let second_id = nodes.add(&second, NewNode::default());
+        assert_eq!(first_id, node_id("wf", &first));
+        assert_eq!(second_id, long_node_id("wf", &second));
+        for (name, id) in [(&first, &first_id), (&second, &second_id)] {
+            assert_eq!(nodes.by_name(name).map(|node| &node.id), Some(id));
+            assert_eq!(nodes.id_of(name), *id);
+        }
+    }
+}
