@@ -20,7 +20,6 @@ pub fn globals(workflow: &Workflow) -> Variables {
     set("uid", metadata.uid.clone());
     set("mainEntrypoint", spec.entrypoint.clone());
     set("serviceAccountName", Some(spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned())));
-    set("priority", spec.priority.map(|priority| priority.to_string()));
     set("creationTimestamp", metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()));
     set("parameters", Some(json_list(&spec.arguments.parameters)));
     for parameter in &spec.arguments.parameters {

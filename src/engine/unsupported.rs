@@ -83,6 +83,18 @@ const PARAMETER: &[&str] = &["globalName", "valueFrom"];
 /// Fields of every init container.
 const INIT_CONTAINER: &[&str] = &["mirrorVolumeMounts"];
 
+/// Variables that Argo knows and no value is put in for.
+const VARIABLES: &[&str] = &[
+    "workflow.annotations.json",
+    "workflow.duration",
+    "workflow.labels.json",
+    "workflow.priority",
+    "workflow.scheduledTime",
+];
+
+/// The beginning of the variables that give a time in a format of one's own.
+const FORMATTED_TIME: &str = "workflow.creationTimestamp.";
+
 /// Fields of the spec that may be set while the workflow runs, as `argo stop` and `argo suspend` do.
 const WHILE_RUNNING: &[&str] = &["shutdown", "suspend"];
 
@@ -111,6 +123,9 @@ pub fn check(spec: &WorkflowSpec) -> Result<(), String> {
                 Tag::Expression(_) => return Err(format!("spec.{path}: expressions in {{{{=…}}}}: not supported yet")),
                 Tag::Variable(name) if uses_outputs(name) => {
                     return Err(format!("spec.{path}: outputs in {{{{{name}}}}}: not supported yet"));
+                }
+                Tag::Variable(name) if VARIABLES.contains(&name) || name.starts_with(FORMATTED_TIME) => {
+                    return Err(format!("spec.{path}: variable {{{{{name}}}}}: not supported yet"));
                 }
                 Tag::Variable(_) => (),
             }
