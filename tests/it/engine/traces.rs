@@ -26,6 +26,8 @@ struct Script {
     ready: Vec<String>,
     /// Clusters that don't answer until pass 3, and why.
     unavailable: BTreeMap<String, String>,
+    /// Clusters that are not configured any more from pass 3 on, and again from pass 5 on.
+    removed: Vec<String>,
     /// Why nothing may be created until pass 3.
     on_hold: Option<String>,
 }
@@ -71,6 +73,13 @@ fn run(workflow: Workflow, script: &Script) -> String {
         if pass == 3 {
             world.on_hold = None;
             world.clusters.values_mut().for_each(|state| *state = ClusterState::Ready);
+        }
+        for name in &script.removed {
+            match pass {
+                3 => drop(world.clusters.remove(&name.parse().unwrap())),
+                5 => drop(world.clusters.insert(name.parse().unwrap(), ClusterState::Ready)),
+                _ => (),
+            }
         }
         let plan = world.decide();
         writeln!(trace, "pass {pass}").unwrap();
