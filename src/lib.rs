@@ -26,6 +26,7 @@ pub mod expr;
 pub mod pods;
 pub mod engine;
 pub mod policy;
+pub mod author;
 pub mod clusters;
 pub mod local;
 pub mod controller;

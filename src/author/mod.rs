@@ -1,0 +1,4 @@
+//! Tools for those who write policy modules: building one, suites of cases, coverage, laws, benchmarks, comparison, replay.
+//!
+//! Everything here works on a laptop without a cluster, with the very host that the controller uses. Printing is `cli`'s;
+//! how a module is loaded and asked is `policy`'s.
