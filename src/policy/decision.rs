@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The name under which the built-in module appears in chains, decisions and records.
 pub const MODULE_BUILTIN: &str = "builtin";
@@ -34,7 +34,7 @@ const REASON_CHARACTERS_MAX: usize = 1024;
 const CODE_LENGTH_MAX: usize = 64;
 
 /// The answer to one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// Allow or deny.
@@ -46,7 +46,7 @@ pub struct Decision {
 }
 
 /// Allow or deny.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// No module objects.
@@ -58,6 +58,73 @@ pub enum Verdict {
         /// For programs: lower-case words joined by `-`.
         code: String,
     },
+}
+
+/// Whether what a module says counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// It is one of those that must all allow.
+    #[default]
+    Enforce,
+    /// It is asked beside them, and what it says is only compared with what they decided.
+    Shadow,
+}
+
+/// What one module said to one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// The module's name.
+    pub name: String,
+    /// The digest of its component, as hex.
+    pub digest: String,
+    /// The digest of its settings, as hex.
+    pub settings_digest: String,
+    /// Whether it counts.
+    pub mode: Mode,
+    /// What it said.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// How a shadow differs from the decision, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+    /// How long it took.
+    pub nanoseconds: u64,
+}
+
+/// What one module said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "camelCase")]
+pub enum Answer {
+    /// It has no objection.
+    Allow,
+    /// It objects.
+    Deny {
+        /// For programs.
+        code: String,
+        /// For people.
+        reason: String,
+    },
+    /// It gave no answer. A module that counts denies by that.
+    Failed {
+        /// One of the host's codes.
+        code: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// How a shadow differs from what was decided without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Difference {
+    /// It was allowed, and the shadow would have denied it.
+    WouldDeny,
+    /// It was denied, and the shadow would have allowed it.
+    WouldAllow,
+    /// The shadow gave no answer. Enforced, it would deny.
+    Failed,
 }
 
 /// A denial and who it comes from, before it bears a generation.
@@ -79,6 +146,29 @@ impl Denial {
         let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).map(printable).collect();
         let code = if is_code(code) { code } else { CODE_DENIED };
         Denial { module: module.to_owned(), code: code.to_owned(), reason }
+    }
+}
+
+impl Answer {
+    /// How a shadow that says this differs from a decision to allow, or not to.
+    pub fn difference(&self, is_allowed: bool) -> Option<Difference> {
+        match (self, is_allowed) {
+            (Answer::Failed { .. }, _) => Some(Difference::Failed),
+            (Answer::Deny { .. }, true) => Some(Difference::WouldDeny),
+            (Answer::Allow, false) => Some(Difference::WouldAllow),
+            (Answer::Allow, true) | (Answer::Deny { .. }, false) => None,
+        }
+    }
+}
+
+impl Difference {
+    /// The word for it, as in records and as a label of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Difference::WouldDeny => "would-deny",
+            Difference::WouldAllow => "would-allow",
+            Difference::Failed => "failed",
+        }
     }
 }
 
@@ -126,7 +216,50 @@ fn is_code(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Denial;
+    use super::{Answer, Denial, Difference, Evaluation, Mode};
+
+    #[test]
+    fn an_evaluation_is_read_as_it_is_written() {
+        let check = |answer: Answer, difference: Option<Difference>, expected: &str| {
+            let name = "images".to_owned();
+            let (digest, settings_digest) = ("d1".to_owned(), "d2".to_owned());
+            let mode = Mode::Shadow;
+            let said = Evaluation { name, digest, settings_digest, mode, answer, difference, nanoseconds: 7 };
+            let text = serde_json::to_string(&said).unwrap();
+            let start = r#"{"name":"images","digest":"d1","settingsDigest":"d2","mode":"shadow","#;
+            assert_eq!(text, format!(r#"{start}{expected},"nanoseconds":7}}"#));
+            assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), said);
+        };
+        let [code, reason] = ["no-rule", "no"].map(str::to_owned);
+        check(Answer::Allow, None, r#""verdict":"allow""#);
+        check(
+            Answer::Deny { code: code.clone(), reason: reason.clone() },
+            Some(Difference::WouldDeny),
+            r#""verdict":"deny","code":"no-rule","reason":"no","difference":"would-deny""#,
+        );
+        check(
+            Answer::Failed { code, reason },
+            Some(Difference::Failed),
+            r#""verdict":"failed","code":"no-rule","reason":"no","difference":"failed""#,
+        );
+    }
+
+    #[test]
+    fn a_shadow_differs_when_it_would_have_changed_the_decision() {
+        let [code, reason] = ["c", "r"].map(str::to_owned);
+        let deny = Answer::Deny { code: code.clone(), reason: reason.clone() };
+        let failed = Answer::Failed { code, reason };
+        for (answer, is_allowed, expected) in [
+            (&Answer::Allow, true, None),
+            (&Answer::Allow, false, Some("would-allow")),
+            (&deny, true, Some("would-deny")),
+            (&deny, false, None),
+            (&failed, true, Some("failed")),
+            (&failed, false, Some("failed")),
+        ] {
+            assert_eq!(answer.difference(is_allowed).map(Difference::as_str), expected, "{answer:?} {is_allowed}");
+        }
+    }
 
     #[test]
     fn a_modules_denial_is_made_fit_to_show() {

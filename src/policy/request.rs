@@ -1,10 +1,21 @@
 //! What policy is asked, and the one check that comes before every module: namespace mode.
 //!
 //! Making a request from a workflow and a pod is the controller's business.
+//!
+//! A request is written as JSON without its pod, and read with or without one:
+//!
+//! ```json
+//! {"home": "default", "workflow": {"namespace": "argo", "name": "w", "uid": "1"}, "template": "main",
+//!  "target": {"cluster": "other", "namespace": "argo"}, "serviceAccount": "workflow", "creates": "pod",
+//!  "pod": {"apiVersion": "v1", "kind": "Pod"}, "attributes": [["team", "a"]]}
+//! ```
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::{
     api::ids::{ClusterName, Namespace, Target},
@@ -12,8 +23,8 @@ use crate::{
 };
 
 /// One question: may this be created there?
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
     /// The name of the home cluster.
     pub home: ClusterName,
@@ -24,18 +35,22 @@ pub struct Request {
     /// Where it is to be created.
     pub target: Target,
     /// The service account that it will run as, in the target's namespace; empty where none is named.
+    #[serde(default)]
     pub service_account: String,
     /// What is to be created.
     pub creates: Creates,
     /// The final pod. Only modules that ask for it are given it, and no record holds it: pods can carry secret values.
-    #[serde(skip)]
+    #[serde(default, skip_serializing)]
     pub pod: Option<PodJson>,
-    /// Further facts as unique names with values.
+    /// Further facts as unique names with values. Written as a list of pairs, because their order is a module's to see;
+    /// read from a list of pairs or from a map.
+    #[serde(default, deserialize_with = "attributes")]
     pub attributes: Vec<(String, String)>,
 }
 
 /// The workflow that asks, in the home cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Workflow {
     /// Its namespace: the tenant.
     pub namespace: Namespace,
@@ -46,7 +61,7 @@ pub struct Workflow {
 }
 
 /// What is to be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Creates {
     /// The pod of one step.
@@ -67,6 +82,14 @@ impl PodJson {
 impl From<String> for PodJson {
     fn from(json: String) -> PodJson {
         PodJson(json.into())
+    }
+}
+
+/// From the pod as a structure, as it stands in a manifest. Its JSON is written anew, without line breaks.
+impl<'de> Deserialize<'de> for PodJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PodJson, D::Error> {
+        let pod = serde_json::Map::deserialize(deserializer)?;
+        Ok(PodJson::from(serde_json::Value::Object(pod).to_string()))
     }
 }
 
@@ -117,4 +140,85 @@ pub fn outside_namespace_mode(managed: &Namespace, request: &Request) -> Option<
             request.target.namespace.as_str()
         ),
     })
+}
+
+fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    let attributes = deserializer.deserialize_any(AttributesVisitor)?;
+    let mut names = HashSet::new();
+    match attributes.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        Some((name, _)) => Err(Error::custom(format!("attribute {name:?} is there twice"))),
+        None => Ok(attributes),
+    }
+}
+
+struct AttributesVisitor;
+
+impl<'de> Visitor<'de> for AttributesVisitor {
+    type Value = Vec<(String, String)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of texts, or a list of pairs of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        let mut attributes = Vec::new();
+        while let Some(pair) = pairs.next_element()? {
+            attributes.push(pair);
+        }
+        Ok(attributes)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        let mut attributes = Vec::new();
+        while let Some(pair) = pairs.next_entry()? {
+            attributes.push(pair);
+        }
+        Ok(attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Request;
+
+    const REST: &str = r#""home":"default","workflow":{"namespace":"argo","name":"w","uid":"1"},"template":"main","target":{"cluster":"other","namespace":"argo"}"#;
+
+    #[test]
+    fn is_read_as_it_is_written() {
+        let check = |fields: &str, expected: Result<&str, &str>| {
+            let read = serde_json::from_str::<Request>(&format!("{{{REST},{fields}}}"));
+            match (read, expected) {
+                (Ok(request), Ok(written)) => {
+                    let text = serde_json::to_string(&request).unwrap();
+                    assert_eq!(text, format!("{{{REST},{written}}}"));
+                    assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request.without_pod());
+                }
+                (Err(error), Err(start)) => assert!(error.to_string().starts_with(start), "{error}"),
+                (read, _) => panic!("{fields}: {read:?}"),
+            }
+        };
+        let full = r#""serviceAccount":"a","creates":"pod","attributes":[["team","a"],["age","1"]]"#;
+        check(full, Ok(full));
+        check(r#""creates":"pod""#, Ok(r#""serviceAccount":"","creates":"pod","attributes":[]"#));
+        check(
+            r#""creates":"pod","pod":{"kind":"Pod"},"attributes":{"team":"a"}"#,
+            Ok(r#""serviceAccount":"","creates":"pod","attributes":[["team","a"]]"#),
+        );
+        check(r#""creates":"pod","attributes":[["a","1"],["a","2"]]"#, Err("attribute \"a\" is there twice"));
+        check(
+            r#""creates":"pod","attributes":7"#,
+            Err("invalid type: integer `7`, expected a map of texts, or a list"),
+        );
+        check(r#""creates":"pod","pod":"{}""#, Err("invalid type: string"));
+        check(r#""creates":"pod","atributes":{}"#, Err("unknown field `atributes`"));
+        check(r#""attributes":{}"#, Err("missing field `creates`"));
+    }
+
+    #[test]
+    fn a_pod_is_read_and_never_written() {
+        let text = format!(r#"{{{REST},"creates":"pod","pod":{{"kind": "Pod", "secret": "hunter2"}}}}"#);
+        let request: Request = serde_json::from_str(&text).unwrap();
+        assert_eq!(request.pod.as_ref().unwrap().as_str(), r#"{"kind":"Pod","secret":"hunter2"}"#);
+        assert!(!format!("{request:?} {}", serde_json::to_string(&request).unwrap()).contains("hunter2"));
+    }
 }
