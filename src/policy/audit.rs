@@ -1,62 +1,202 @@
-//! The record of each decision, for whoever listens. Writing records down is not here.
+//! The record of each decision: what was asked, what was answered, by which modules. Writing records down is not here
+//! (`recorder`).
+//!
+//! No value of a pod can be in one. The pod isn't, and neither is a digest of it, by which a short value could be guessed.
+//! What a module says may quote all that it was given; so the reason of one that was given the pod is left out: the node's
+//! message has it, where those who may read the workflow can read it. Settings are there by their digest only.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::policy::{decision::Decision, request::Request};
+use crate::policy::{
+    decision::{Answer, Decision, Evaluation, Mode, Verdict},
+    recorder::{Recorder, Sink},
+    request::Request,
+};
 
 /// Records that a slow listener may lag behind before it loses the oldest: some seconds of a busy controller.
 const RECORDS_KEPT: usize = 1024;
+/// Characters of the name of a run: enough that two runs never share one.
+const RUN_CHARACTERS: usize = 8;
 
-/// One decision. It holds no pod, because pods can carry secret values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// Its number, from 1 at the start of the process.
-    pub id: u64,
-    /// What was asked.
-    pub request: Request,
-    /// What was answered, by whom, in which generation.
-    pub decision: Decision,
+    /// `RUN-NUMBER`: the run differs with each start of the process, numbers begin at 1 and leave none out. So a number that
+    /// is missing is a record that was lost.
+    pub id: String,
+    /// When it was made.
+    #[serde(with = "milliseconds")]
+    pub time: Timestamp,
+    /// The generation of the chain; 0 before there was one.
+    pub generation: u64,
     /// The digest of the set of modules with their settings, as hex; empty where there was none.
     pub set_digest: String,
+    /// What was asked, without the pod.
+    pub request: Request,
+    /// The answer: to allow or to deny, never that there was none.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// The module that decided: the one that denied, or all of the chain, joined by `+`, that had no objection.
+    pub module: String,
+    /// What each module said that was asked, in order.
+    pub modules: Vec<Evaluation>,
     /// How long it took, all modules together.
     pub nanoseconds: u64,
+    /// Whether an earlier answer was given again. Never so far: each request is put to the modules.
+    pub cached: bool,
+    /// Whether it was acted on.
+    pub mode: Mode,
+}
+
+/// Is shown every record, on the thread that decides: it must be quick and never wait.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&Record) + Send + Sync>);
+
+impl Observer {
+    /// One that does this.
+    pub fn new(look: impl Fn(&Record) + Send + Sync + 'static) -> Observer {
+        Observer(Arc::new(look))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// Where records go.
 #[derive(Debug)]
 pub struct Records {
-    sender: broadcast::Sender<Record>,
-}
-
-impl Default for Records {
-    fn default() -> Records {
-        Records { sender: broadcast::Sender::new(RECORDS_KEPT) }
-    }
+    run: String,
+    count: AtomicU64,
+    listeners: broadcast::Sender<Arc<Record>>,
+    observer: RwLock<Option<Observer>>,
+    recorder: Option<Recorder>,
 }
 
 impl Records {
-    /// All records from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Record> {
-        self.sender.subscribe()
+    /// They are written to `sink`.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub fn new(sink: &Sink) -> anyhow::Result<Records> {
+        let mut run = uuid::Uuid::new_v4().simple().to_string();
+        run.truncate(RUN_CHARACTERS);
+        Ok(Records {
+            run,
+            count: AtomicU64::new(0),
+            listeners: broadcast::Sender::new(RECORDS_KEPT),
+            observer: RwLock::default(),
+            recorder: Recorder::start(sink)?,
+        })
     }
 
-    /// Tells everyone who listens.
-    pub fn tell(&self, id: u64, request: &Request, decision: &Decision, set_digest: &str, took: Duration) {
-        if self.sender.receiver_count() == 0 {
+    /// All records from now on, unless the listener is too slow: then it is told how many it missed.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Record>> {
+        self.listeners.subscribe()
+    }
+
+    /// Shows all records from now on to `observer`, in place of the one before.
+    pub fn observe(&self, observer: Observer) {
+        *self.observer.write().unwrap_or_else(PoisonError::into_inner) = Some(observer);
+    }
+
+    /// Records that should have been written down and were not.
+    pub fn lost(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, Recorder::lost)
+    }
+
+    /// Writes down what is queued; what comes later counts as lost.
+    pub fn end(&self) {
+        self.recorder.iter().for_each(Recorder::end);
+    }
+
+    /// Tells everyone of a decision.
+    pub fn tell(
+        &self,
+        request: &Request,
+        decision: &Decision,
+        (set_digest, modules): (&str, Vec<Evaluation>),
+        took: Duration,
+    ) {
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let observer = self.observer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if observer.is_none() && self.recorder.is_none() && self.listeners.receiver_count() == 0 {
             return;
         }
-        let record = Record {
-            id,
-            request: request.without_pod(),
-            decision: decision.clone(),
-            set_digest: set_digest.to_owned(),
-            nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
-        };
-        // It fails only when the last listener just left.
-        drop(self.sender.send(record));
+        let mut record = record(request, decision, modules, took);
+        record.id = format!("{}-{number}", self.run);
+        record.set_digest = set_digest.to_owned();
+        if let Some(Observer(look)) = &observer {
+            look(&record);
+        }
+        let record = Arc::new(record);
+        if let Some(recorder) = &self.recorder {
+            recorder.take(Arc::clone(&record));
+        }
+        // It fails only when nobody listens.
+        drop(self.listeners.send(record));
+    }
+}
+
+fn record(request: &Request, decision: &Decision, mut modules: Vec<Evaluation>, took: Duration) -> Record {
+    let mut answer = match &decision.verdict {
+        Verdict::Allow => Answer::Allow,
+        Verdict::Deny { reason, code } => Answer::Deny { code: code.clone(), reason: reason.clone() },
+    };
+    for module in modules.iter_mut().filter(|module| module.pod_given) {
+        let is_told_by_it = matches!(module.answer, Answer::Deny { .. });
+        leave_out_reason(&mut module.answer);
+        if is_told_by_it && module.mode == Mode::Enforce && module.name == decision.module {
+            leave_out_reason(&mut answer);
+        }
+    }
+    Record {
+        id: String::new(),
+        time: Timestamp::now(),
+        generation: decision.generation,
+        set_digest: String::new(),
+        request: request.without_pod(),
+        answer,
+        module: decision.module.clone(),
+        modules,
+        nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        cached: false,
+        mode: Mode::Enforce,
+    }
+}
+
+fn leave_out_reason(answer: &mut Answer) {
+    match answer {
+        Answer::Deny { reason, .. } => reason.clear(),
+        // Of a failure the host tells, in its own words.
+        Answer::Allow | Answer::Failed { .. } => {}
+    }
+}
+
+/// Times as RFC 3339 with three digits after the second.
+mod milliseconds {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Timestamp::deserialize(deserializer)
     }
 }

@@ -83,6 +83,8 @@ pub struct Evaluation {
     pub settings_digest: String,
     /// Whether it counts.
     pub mode: Mode,
+    /// Whether it was given the pod: then it can't be asked again by those who don't have that.
+    pub pod_given: bool,
     /// What it said.
     #[serde(flatten)]
     pub answer: Answer,
@@ -103,7 +105,8 @@ pub enum Answer {
     Deny {
         /// For programs.
         code: String,
-        /// For people.
+        /// For people. Records leave it out, and it is empty, where it may quote the pod.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// It gave no answer. A module that counts denies by that.
@@ -224,9 +227,10 @@ mod tests {
             let name = "images".to_owned();
             let (digest, settings_digest) = ("d1".to_owned(), "d2".to_owned());
             let mode = Mode::Shadow;
-            let said = Evaluation { name, digest, settings_digest, mode, answer, difference, nanoseconds: 7 };
+            let (pod_given, nanoseconds) = (false, 7);
+            let said = Evaluation { name, digest, settings_digest, mode, pod_given, answer, difference, nanoseconds };
             let text = serde_json::to_string(&said).unwrap();
-            let start = r#"{"name":"images","digest":"d1","settingsDigest":"d2","mode":"shadow","#;
+            let start = r#"{"name":"images","digest":"d1","settingsDigest":"d2","mode":"shadow","podGiven":false,"#;
             assert_eq!(text, format!(r#"{start}{expected},"nanoseconds":7}}"#));
             assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), said);
         };

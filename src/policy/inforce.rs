@@ -1,10 +1,7 @@
 //! The chain in force: swapped by the reload thread, read by every decision.
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Instant,
 };
 
@@ -30,20 +27,12 @@ pub struct InForce {
     chain: RwLock<Option<Arc<Chain>>>,
     state: watch::Sender<State>,
     records: Records,
-    decisions: AtomicU64,
 }
 
 impl InForce {
     /// Nothing is in force yet. `managed` is the namespace of namespace mode.
-    pub fn new(host: Arc<Host>, managed: Option<Namespace>) -> InForce {
-        InForce {
-            host,
-            managed,
-            chain: RwLock::default(),
-            state: watch::Sender::new(State::default()),
-            records: Records::default(),
-            decisions: AtomicU64::new(0),
-        }
+    pub fn new(host: Arc<Host>, managed: Option<Namespace>, records: Records) -> InForce {
+        InForce { host, managed, chain: RwLock::default(), state: watch::Sender::new(State::default()), records }
     }
 
     /// The host of all modules.
@@ -76,8 +65,7 @@ impl InForce {
                 chain.decide(&self.host, request)
             }
         };
-        let id = self.decisions.fetch_add(1, Ordering::Relaxed) + 1;
-        self.records.tell(id, request, &decision, set_digest, start.elapsed());
+        self.records.tell(request, &decision, (set_digest, Vec::new()), start.elapsed());
         decision
     }
 
@@ -98,6 +86,7 @@ impl InForce {
             set_digest: chain.digest.clone(),
             modules: modules.collect(),
             refusal: None,
+            refusals: self.state.borrow().refusals,
         };
         tracing::info!(generation = chain.generation, modules = chain.modules.len(), "policy is in force");
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Some(chain);
@@ -120,9 +109,11 @@ impl InForce {
                 module = refusal.module.as_deref(),
                 file = refusal.file.as_ref().map(|file| file.display().to_string()),
                 reason = refusal.reason,
+                hint = refusal.hint.as_deref(),
                 "new policy refused; what was in force stays, and nothing is where the generation is 0"
             );
             state.refusal = Some(refusal);
+            state.refusals += 1;
             true
         });
     }

@@ -15,9 +15,11 @@ mod inforce;
 pub mod inspect;
 pub mod limits;
 pub mod module;
+pub mod recorder;
 mod reload;
 pub mod request;
 pub mod roles;
+pub mod rotation;
 mod snapshot;
 pub mod state;
 pub mod store;
@@ -39,11 +41,12 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use crate::{
     api::ids::Namespace,
     policy::{
-        audit::Record,
+        audit::{Observer, Record, Records},
         config::Config,
         decision::{CODE_MODULE_FAILED, Decision, Denial, MODULE_CORE},
         host::Host,
         inforce::InForce,
+        recorder::Sink,
         reload::{Reload, Signal},
         request::Request,
         state::{Refusal, State},
@@ -70,6 +73,8 @@ pub struct Options {
     pub managed: Option<Namespace>,
     /// How often the folder is read again: [`RESCAN`].
     pub rescan: Duration,
+    /// Where decisions are recorded.
+    pub records: Sink,
 }
 
 struct Shared {
@@ -82,7 +87,7 @@ struct Shared {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { folder: None, config: Config::default(), managed: None, rescan: RESCAN }
+        Options { folder: None, config: Config::default(), managed: None, rescan: RESCAN, records: Sink::Off }
     }
 }
 
@@ -92,10 +97,11 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// The WebAssembly engine can't be set up on this machine.
+    /// The WebAssembly engine can't be set up on this machine, or decisions can't be recorded where they should.
     pub fn start(options: Options) -> anyhow::Result<Policies> {
+        let records = Records::new(&options.records)?;
         let host = Host::new().context("setting up the WebAssembly engine")?;
-        let in_force = Arc::new(InForce::new(host, options.managed));
+        let in_force = Arc::new(InForce::new(host, options.managed, records));
         // A relative path has no parent to watch.
         let folder = options.folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
         let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, options.rescan);
@@ -159,9 +165,25 @@ impl Policies {
         self.shared.in_force.state().subscribe()
     }
 
-    /// The record of each decision from now on.
-    pub fn subscribe_records(&self) -> broadcast::Receiver<Record> {
+    /// The record of each decision from now on, for showing: one who is too slow misses some.
+    pub fn subscribe_records(&self) -> broadcast::Receiver<Arc<Record>> {
         self.shared.in_force.records().subscribe()
+    }
+
+    /// Shows the record of each decision from now on to `observer`, in place of the one before.
+    pub fn observe(&self, observer: Observer) {
+        self.shared.in_force.records().observe(observer);
+    }
+
+    /// How many decisions should have been recorded and are not.
+    pub fn records_lost(&self) -> u64 {
+        self.shared.in_force.records().lost()
+    }
+
+    /// Writes down what waits to be recorded, which blocks for some seconds at worst. To be called at the end, when nothing
+    /// is decided any more: later decisions count as lost.
+    pub fn end_records(&self) {
+        self.shared.in_force.records().end();
     }
 
     fn signal(&self, signal: Signal) {

@@ -16,6 +16,8 @@ pub struct State {
     pub modules: Vec<ModuleState>,
     /// Why what is configured and what lies in the folder now is not what is in force.
     pub refusal: Option<Refusal>,
+    /// How often something new was refused since the start.
+    pub refusals: u64,
 }
 
 /// A module in force.

@@ -9,7 +9,7 @@ use crate::{
         workflow::Workflow,
     },
     cli::local::tree,
-    policy::{audit::Record, decision::Verdict, state::State},
+    policy::{audit::Record, decision::Answer, state::State},
 };
 
 /// What was said of each node, by its ID: a line is due when this changes.
@@ -53,13 +53,14 @@ fn is_told(node: &NodeStatus) -> bool {
 
 /// `policy │ allow other/argo to template other: module builtin, generation 1`.
 pub fn decision(record: &Record) -> String {
-    let (verdict, why) = match &record.decision.verdict {
-        Verdict::Allow => ("allow", String::new()),
-        Verdict::Deny { reason, code } => ("deny", format!(", {code}: {reason}")),
+    let (verdict, why) = match &record.answer {
+        Answer::Allow => ("allow", String::new()),
+        Answer::Deny { code, reason } | Answer::Failed { code, reason } => ("deny", format!(", {code}: {reason}")),
     };
+    let why = why.trim_end_matches(": ");
     format!(
         "policy │ {verdict} {} to template {}: module {}, generation {}{why}",
-        record.request.target, record.request.template, record.decision.module, record.decision.generation
+        record.request.target, record.request.template, record.module, record.generation
     )
 }
 

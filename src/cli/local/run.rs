@@ -1,6 +1,6 @@
 //! `landfall local run`: one workflow from a file, in clusters that live as long as it does.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -191,7 +191,7 @@ async fn watch_run(
 
 /// What policy says while a workflow runs.
 struct Policy {
-    records: broadcast::Receiver<Record>,
+    records: broadcast::Receiver<Arc<Record>>,
     state: watch::Receiver<State>,
 }
 
