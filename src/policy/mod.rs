@@ -23,7 +23,7 @@ pub mod rotation;
 mod snapshot;
 pub mod state;
 pub mod store;
-mod yaml;
+pub mod yaml;
 
 use std::{
     path::PathBuf,

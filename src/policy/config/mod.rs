@@ -12,7 +12,7 @@
 //! ```
 
 mod chain;
-mod reader;
+pub mod reader;
 mod roles;
 
 use std::fmt;

@@ -12,18 +12,25 @@ use crate::policy::{
 impl Reader {
     /// The text of `namespaceRoles`.
     pub fn roles(&mut self, text: &str) -> Roles {
-        let Some(root) = self.document(text) else { return Roles::Absent };
+        match self.document(text) {
+            Some(root) => self.roles_of(&root),
+            None => Roles::Absent,
+        }
+    }
+
+    /// What stands in that text.
+    pub fn roles_of(&mut self, root: &Node) -> Roles {
         let entries = match &root.value {
             Value::Null => return Roles::Entries(Vec::new()),
             Value::Map(_) => {
                 // The later spelling: a map with the one key `namespaces`, and `name` in place of `namespace`.
-                let fields = self.map("", &root, &["namespaces"]);
+                let fields = self.map("", root, &["namespaces"]);
                 self.list("namespaces", find(fields, "namespaces"))
                     .map(|(path, node)| (path, node, "name"))
                     .collect::<Vec<_>>()
             }
             Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => {
-                self.list("", Some(&root)).map(|(path, node)| (path, node, "namespace")).collect()
+                self.list("", Some(root)).map(|(path, node)| (path, node, "namespace")).collect()
             }
         };
         Roles::Entries(entries.into_iter().map(|(path, node, naming)| self.entry(&path, node, naming)).collect())
