@@ -34,8 +34,8 @@ pub struct Report {
     pub imports: Vec<String>,
     /// What it wants with each request: `pod` or nothing.
     pub needs: Vec<String>,
-    /// Why it runs from a pool of configured instances and not from a snapshot, which is quicker.
-    pub pooled_because: Option<String>,
+    /// Why it is configured again for each decision and does not start from a snapshot, which is quicker.
+    pub no_snapshot_because: Option<String>,
     /// How long compiling took.
     pub compile_nanoseconds: u64,
     /// How long configuring, the snapshot and the trial request took.
@@ -118,7 +118,7 @@ pub fn check(file: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
         digest: prepared.digest().to_owned(),
         imports: Vec::new(),
         needs: if module.needs_pod() { vec!["pod".to_owned()] } else { Vec::new() },
-        pooled_because: module.pooled_because().map(str::to_owned),
+        no_snapshot_because: module.no_snapshot_because().map(str::to_owned),
         compile_nanoseconds: nanoseconds(compile),
         configure_nanoseconds: nanoseconds(configure),
         decision_nanoseconds: nanoseconds(decision),

@@ -19,8 +19,8 @@ use crate::policy::limits::{Account, MEMORY_BYTES, STACK_BYTES, Ticker};
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
 const DECISIONS_AT_ONCE_MAX: usize = 16;
-/// Instances that exist at one time, in all modules: those that decide, the idle ones of modules that can't be
-/// snapshotted, twice over while a set replaces another, and those that are being tried. Address space only.
+/// Instances that exist at one time, in all modules: those that decide, and those that are being configured and tried
+/// while a set replaces another. Address space only.
 const INSTANCES_MAX: u32 = 256;
 /// Core modules within those: a component consists of a few.
 const CORE_INSTANCES_MAX: u32 = 1024;

@@ -1,9 +1,6 @@
 //! A module: prepared from its bytes, configured with its settings, asked for decisions.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -15,7 +12,7 @@ use crate::{
     api::ids::Target,
     policy::{
         bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
-        decision::Denial,
+        decision::{CODE_TIME_LIMIT, Denial},
         host::Host,
         inspect::{self, Unfit},
         limits::{self, Account, CONFIGURE_TIME, DECISION_TIME, Failure, MODULE_BYTES},
@@ -24,8 +21,8 @@ use crate::{
     },
 };
 
-/// Idle instances that are kept of a module that can't be snapshotted. Each holds its memory.
-const IDLE_INSTANCES_MAX: usize = 4;
+/// Trials of a module that was just loaded, should the ones before have taken too long.
+const COLD_TRIALS: usize = 3;
 
 /// A component compiled once, whatever settings it is given. Two with the same digest are the same.
 pub struct Prepared {
@@ -48,15 +45,13 @@ pub struct Module {
 enum Form {
     /// Every instance begins configured.
     Snapshot(ExportsPre<Account>),
-    /// Instances are configured when they are made, and used again.
-    Pooled(Pool),
-}
-
-struct Pool {
-    exports: ExportsPre<Account>,
-    settings: String,
-    idle: Mutex<Vec<(Store<Account>, Exports)>>,
-    reason: String,
+    /// Every instance is configured before it is asked, all within the time of one decision.
+    Configured {
+        exports: ExportsPre<Account>,
+        settings: String,
+        /// Why there is no snapshot.
+        reason: String,
+    },
 }
 
 /// Why a module was not loaded.
@@ -160,11 +155,11 @@ impl Prepared {
                 let component = host.compile(&bytes).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 Form::Snapshot(exports_of(host, &component)?)
             }
-            Err(reason) => Form::Pooled(Pool { exports, settings: settings.clone(), idle: Mutex::default(), reason }),
+            Err(reason) => Form::Configured { exports, settings: settings.clone(), reason },
         };
         let settings_digest = digest(settings.as_bytes());
         let module = Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, needs, form };
-        module.try_once(host)?;
+        module.try_cold(host)?;
         Ok(module)
     }
 }
@@ -191,11 +186,23 @@ impl Module {
     }
 
     /// Why no snapshot of it could be taken, if so.
-    pub fn pooled_because(&self) -> Option<&str> {
+    pub fn no_snapshot_because(&self) -> Option<&str> {
         match &self.form {
             Form::Snapshot(_) => None,
-            Form::Pooled(pool) => Some(&pool.reason),
+            Form::Configured { reason, .. } => Some(reason),
         }
+    }
+
+    /// The trial of a module that never ran. Its first instances map all of their memory, which is processor time of
+    /// theirs: an interpreter that is too slow at first is given two more tries.
+    fn try_cold(&self, host: &Host) -> Result<(), LoadError> {
+        for _ in 1..COLD_TRIALS {
+            match self.try_once(host) {
+                Err(LoadError::Trial(failure)) if failure.code == CODE_TIME_LIMIT => {}
+                answer => return answer,
+            }
+        }
+        self.try_once(host)
     }
 
     /// Asks the module the trial request. The answer does not matter, that there is one does.
@@ -209,24 +216,15 @@ impl Module {
 
     /// Asks the module. `None` is no objection. Whatever goes wrong is a failure, which the caller has to deny for.
     pub fn ask(&self, host: &Host, request: &Request) -> Result<Option<Denial>, Failure> {
-        match &self.form {
-            Form::Snapshot(exports) => {
-                let mut store = limits::store(&host.engine);
-                limits::set_time(&mut store, DECISION_TIME);
-                let _running = host.ticker.running();
-                let exports = exports.instantiate(&mut store).map_err(|error| limits::failure(&error, &store))?;
-                self.call(&mut store, &exports, request)
-            }
-            Form::Pooled(pool) => {
-                let (mut store, exports) = pool.take(host)?;
-                limits::set_time(&mut store, DECISION_TIME);
-                let _running = host.ticker.running();
-                // After an error the instance is in no known state, and is dropped.
-                let answer = self.call(&mut store, &exports, request)?;
-                pool.put_back(store, exports);
-                Ok(answer)
-            }
-        }
+        let mut store = limits::store(&host.engine);
+        limits::set_time(&mut store, DECISION_TIME);
+        let _running = host.ticker.running();
+        let exports = match &self.form {
+            Form::Snapshot(exports) => exports.instantiate(&mut store),
+            Form::Configured { exports, settings, .. } => configured(&mut store, exports, settings),
+        };
+        let exports = exports.map_err(|error| limits::failure(&error, &store))?;
+        self.call(&mut store, &exports, request)
     }
 
     fn call(
@@ -240,35 +238,6 @@ impl Module {
         });
         let decision = answer.map_err(|error| limits::failure(&error, store))?;
         Ok(bindings::denial(&self.name, decision))
-    }
-}
-
-impl Pool {
-    fn take(&self, host: &Host) -> Result<(Store<Account>, Exports), Failure> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(instance) = idle {
-            return Ok(instance);
-        }
-        let failed = |error: LoadError| match error {
-            LoadError::Configure(failure) | LoadError::Trial(failure) => failure,
-            LoadError::TooLarge { .. }
-            | LoadError::Unfit(_)
-            | LoadError::Invalid(_)
-            | LoadError::WrongWorld(_)
-            | LoadError::Settings(_) => {
-                Failure { code: crate::policy::decision::CODE_MODULE_FAILED, message: error.to_string() }
-            }
-        };
-        let (mut store, _, exports) = instantiate(host, &self.exports).map_err(failed)?;
-        call_configure(host, &mut store, &exports, &self.settings).map_err(failed)?;
-        Ok((store, exports))
-    }
-
-    fn put_back(&self, store: Store<Account>, exports: Exports) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_INSTANCES_MAX {
-            idle.push((store, exports));
-        }
     }
 }
 
@@ -319,6 +288,16 @@ fn call_configure(
         Ok(Ok(needs)) => Ok(needs),
         Ok(Err(message)) => Err(LoadError::Settings(message)),
         Err(error) => Err(LoadError::Configure(limits::failure(&error, store))),
+    }
+}
+
+/// A new instance that is configured as the one was that was tried when the module was loaded.
+fn configured(store: &mut Store<Account>, exports: &ExportsPre<Account>, settings: &str) -> wasmtime::Result<Exports> {
+    let exports = exports.instantiate(&mut *store)?;
+    match exports.landfall_policy_policy().call_configure(store, settings)? {
+        Ok(_) => Ok(exports),
+        // It took the same settings when it was loaded.
+        Err(message) => Err(wasmtime::Error::msg(format!("it refuses its settings: {message}"))),
     }
 }
 

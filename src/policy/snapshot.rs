@@ -1,7 +1,7 @@
 //! A configured instance, frozen: the component is rewritten so that its memory starts as `configure` left it.
 //!
 //! `wasmtime-wizer` does the rewriting. Its own glue to wasmtime would switch on features that the host leaves out, so the
-//! glue stands here. Components that it can't read (nested ones, as some JavaScript tools make) run configured from a pool.
+//! glue stands here. Components that it can't read (nested ones, as some JavaScript tools make) are configured for each decision.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

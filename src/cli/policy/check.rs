@@ -42,9 +42,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn text(report: &Report) -> String {
     let list = |words: &[String]| if words.is_empty() { "nothing".to_owned() } else { words.join(", ") };
-    let how = match &report.pooled_because {
+    let how = match &report.no_snapshot_because {
         None => "fresh from a snapshot for each decision".to_owned(),
-        Some(reason) => format!("from a pool of configured instances, because {reason}"),
+        Some(reason) => format!("fresh and configured again for each decision, because {reason}"),
     };
     format!(
         "module      {}\nsize        {} bytes\ndigest      {}\nimports     {}\nneeds       {}\nruns        {how}\ncompiled    in {}\nconfigured  in {}\ndecides     in {} (median)\n",

@@ -89,7 +89,7 @@ fn component_and_native_build_agree() {
         let roles = roles(&mut random);
         let settings = roles.to_settings();
         let module = prepared.configure(&host, "builtin", &settings).unwrap();
-        assert_eq!(module.pooled_because(), None);
+        assert_eq!(module.no_snapshot_because(), None);
         let rules = native::configure(&settings.to_string()).unwrap();
         for _ in 0..QUESTIONS {
             let [namespace, cluster, target] = [(); 3].map(|()| random.pick(NAMES));

@@ -39,7 +39,7 @@ fn ask(host: &Host, module: &Module, word: &str) -> String {
 fn whatever_goes_wrong_in_a_decision_denies() {
     for (bytes, snapshot) in [(modules::DENY_ALL.to_vec(), true), (modules::without_snapshot(), false)] {
         let (host, module) = load(&bytes, "{}").unwrap();
-        assert_eq!(module.pooled_because().is_none(), snapshot, "{:?}", module.pooled_because());
+        assert_eq!(module.no_snapshot_because().is_none(), snapshot, "{:?}", module.no_snapshot_because());
         let check = |word: &str, expected: &str| assert_eq!(ask(&host, &module, word), expected);
         check("other", "deny-all: this module denies everything");
         check("trap", "module-trapped: the module trapped: wasm `unreachable` instruction executed");
@@ -54,11 +54,13 @@ fn whatever_goes_wrong_in_a_decision_denies() {
 }
 
 #[test]
-fn every_decision_of_a_snapshot_begins_anew() {
-    let (host, module) = load(modules::DENY_ALL, "{}").unwrap();
-    for _ in 0..3 {
-        // The trial request was made of another instance.
-        assert_eq!(ask(&host, &module, "count"), "count: call 1 of this instance");
+fn every_decision_begins_anew() {
+    for bytes in [modules::DENY_ALL.to_vec(), modules::without_snapshot()] {
+        let (host, module) = load(&bytes, "{}").unwrap();
+        for _ in 0..3 {
+            // The trial request was made of another instance.
+            assert_eq!(ask(&host, &module, "count"), "count: call 1 of this instance");
+        }
     }
 }
 
@@ -129,7 +131,7 @@ fn check_reports_and_refuses() {
     fs::write(&settings, "- pod\n").unwrap();
     let report = check_file(&file, Some(&settings)).unwrap();
     assert_eq!((report.name.as_str(), report.size), ("deny-all", modules::DENY_ALL.len() as u64));
-    assert_eq!((report.imports, report.needs, report.pooled_because), (vec![], vec!["pod".to_owned()], None));
+    assert_eq!((report.imports, report.needs, report.no_snapshot_because), (vec![], vec!["pod".to_owned()], None));
     assert!(0 < report.decision_nanoseconds && report.decision_nanoseconds < report.compile_nanoseconds);
 
     fs::write(&settings, "a: [\n").unwrap();
