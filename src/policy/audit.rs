@@ -22,6 +22,7 @@ use crate::policy::{
     decision::{Answer, Decision, Evaluation, Mode, Verdict},
     recorder::{Recorder, Sink},
     request::Request,
+    store::Said,
 };
 
 /// Records that a slow listener may lag behind before it loses the oldest: some seconds of a busy controller.
@@ -50,9 +51,9 @@ pub struct Record {
     pub answer: Answer,
     /// The module that decided: the one that denied, or all of the chain, joined by `+`, that had no objection.
     pub module: String,
-    /// What each module said that was asked, in order.
+    /// What each module said that was asked, shadows last.
     pub modules: Vec<Evaluation>,
-    /// How long it took, all modules together.
+    /// How long it took until the answer: all modules together that count.
     pub nanoseconds: u64,
     /// Whether an earlier answer was given again. Never so far: each request is put to the modules.
     pub cached: bool,
@@ -129,7 +130,7 @@ impl Records {
         &self,
         request: &Request,
         decision: &Decision,
-        (set_digest, modules): (&str, Vec<Evaluation>),
+        (set_digest, said): (&str, Vec<Said<'_>>),
         took: Duration,
     ) {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
@@ -137,6 +138,7 @@ impl Records {
         if observer.is_none() && self.recorder.is_none() && self.listeners.receiver_count() == 0 {
             return;
         }
+        let modules = said.into_iter().map(|said| said.evaluation(decision.is_allowed())).collect();
         let mut record = record(request, decision, modules, took);
         record.id = format!("{}-{number}", self.run);
         record.set_digest = set_digest.to_owned();

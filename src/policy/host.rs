@@ -15,7 +15,7 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-use crate::policy::limits::{Account, MEMORY_BYTES, STACK_BYTES, Ticker};
+use crate::policy::limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, Ticker};
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
 const DECISIONS_AT_ONCE_MAX: usize = 16;
@@ -99,7 +99,7 @@ fn engine_config() -> Config {
         .total_core_instances(CORE_INSTANCES_MAX)
         .total_memories(INSTANCES_MAX)
         .total_tables(CORE_INSTANCES_MAX)
-        .max_memory_size(MEMORY_BYTES)
+        .max_memory_size(MEMORY_BYTES_MAX)
         .linear_memory_keep_resident(if scan { RESIDENT_BYTES } else { RESIDENT_BYTES_BLIND })
         .table_keep_resident(RESIDENT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);

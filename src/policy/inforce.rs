@@ -1,7 +1,8 @@
 //! The chain in force: swapped by the reload thread, read by every decision.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Instant,
 };
 
@@ -11,12 +12,11 @@ use crate::{
     api::ids::Namespace,
     policy::{
         audit::Records,
-        decision::Decision,
+        decision::{Decision, Difference, Mode},
         host::Host,
-        module::Module,
         request::{self, Request},
-        state::{ModuleState, Refusal, State},
-        store::{self, Chain},
+        state::{Differences, ModuleState, Refusal, State},
+        store::{self, Chain, Member},
     },
 };
 
@@ -27,12 +27,21 @@ pub struct InForce {
     chain: RwLock<Option<Arc<Chain>>>,
     state: watch::Sender<State>,
     records: Records,
+    /// How often each shadow in force differed from what was decided.
+    differences: Mutex<BTreeMap<(String, Difference), u64>>,
 }
 
 impl InForce {
     /// Nothing is in force yet. `managed` is the namespace of namespace mode.
     pub fn new(host: Arc<Host>, managed: Option<Namespace>, records: Records) -> InForce {
-        InForce { host, managed, chain: RwLock::default(), state: watch::Sender::new(State::default()), records }
+        InForce {
+            host,
+            managed,
+            chain: RwLock::default(),
+            state: watch::Sender::new(State::default()),
+            records,
+            differences: Mutex::default(),
+        }
     }
 
     /// The host of all modules.
@@ -51,36 +60,72 @@ impl InForce {
     }
 
     /// Decides and tells the record. A decision that has begun ends with the chain that it began with.
-    pub fn decide(&self, request: &Request) -> Decision {
+    ///
+    /// Shadows are asked after the decision was handed to `answer`, in the same turn: they cost others their turn, and never
+    /// the answer. The record waits for them.
+    pub fn decide(&self, request: &Request, answer: impl FnOnce(Decision)) {
         let start = Instant::now();
         let chain = self.chain();
-        let set_digest = chain.as_ref().map_or("", |chain| chain.digest.as_str());
-        let generation = chain.as_ref().map_or(0, |chain| chain.generation);
         let outside = self.managed.as_ref().and_then(|managed| request::outside_namespace_mode(managed, request));
-        let decision = match (outside, &chain) {
-            (Some(denial), _) => Decision::deny(denial, generation),
-            (None, None) => store::no_policy(&self.why_none()),
-            (None, Some(chain)) => {
-                let _turn = self.host.turn();
-                chain.decide(&self.host, request)
-            }
+        let (decision, set_digest) = match (outside, &chain) {
+            (None, Some(chain)) => return self.ask(chain, request, start, answer),
+            (None, None) => (store::no_policy(&self.why_none()), ""),
+            (Some(denial), None) => (Decision::deny(denial, 0), ""),
+            (Some(denial), Some(chain)) => (Decision::deny(denial, chain.generation), chain.digest.as_str()),
         };
         self.records.tell(request, &decision, (set_digest, Vec::new()), start.elapsed());
-        decision
+        answer(decision);
     }
 
-    /// Puts `modules` in force as the next generation, unless that is what is in force.
-    pub fn replace(&self, modules: Vec<Arc<Module>>) {
-        let old = self.chain();
-        if old.as_ref().is_some_and(|chain| chain.digest == store::set_digest(&modules)) {
+    fn ask(&self, chain: &Chain, request: &Request, start: Instant, answer: impl FnOnce(Decision)) {
+        let turn = self.host.turn();
+        let (decision, mut said) = chain.decide(&self.host, request);
+        let took = start.elapsed();
+        if !chain.has_shadows() {
+            drop(turn);
+            self.records.tell(request, &decision, (&chain.digest, said), took);
+            answer(decision);
             return;
         }
-        let chain = Arc::new(Chain::new(old.map_or(0, |chain| chain.generation) + 1, modules));
-        let modules = chain.modules.iter().map(|module| ModuleState {
+        answer(decision.clone());
+        said.extend(chain.ask_shadows(&self.host, request));
+        drop(turn);
+        for said in &said {
+            if let Some(difference) = said.difference(decision.is_allowed()) {
+                *self.differing().entry((said.module().to_owned(), difference)).or_default() += 1;
+            }
+        }
+        self.records.tell(request, &decision, (&chain.digest, said), took);
+    }
+
+    /// How often each shadow in force differed, since it is one.
+    pub fn differences(&self) -> Vec<Differences> {
+        let counts = self.differing();
+        let counts = counts.iter().map(|((module, difference), count)| Differences {
+            module: module.clone(),
+            difference: *difference,
+            count: *count,
+        });
+        counts.collect()
+    }
+
+    /// Puts `members` in force as the next generation, unless that is what is in force.
+    pub fn replace(&self, members: Vec<Member>) {
+        let old = self.chain();
+        if old.as_ref().is_some_and(|chain| chain.digest == store::set_digest(&members)) {
+            return;
+        }
+        let chain = Arc::new(Chain::new(old.map_or(0, |chain| chain.generation) + 1, members));
+        let modules = chain.members.iter().map(|Member { module, mode }| ModuleState {
             name: module.name().to_owned(),
             digest: module.digest().to_owned(),
+            settings_digest: module.settings_digest().to_owned(),
+            mode: *mode,
             needs_pod: module.needs_pod(),
         });
+        let is_shadow =
+            |name: &str| chain.members.iter().any(|member| member.mode == Mode::Shadow && member.module.name() == name);
+        self.differing().retain(|(name, _), _| is_shadow(name));
         let state = State {
             generation: chain.generation,
             set_digest: chain.digest.clone(),
@@ -88,7 +133,7 @@ impl InForce {
             refusal: None,
             refusals: self.state.borrow().refusals,
         };
-        tracing::info!(generation = chain.generation, modules = chain.modules.len(), "policy is in force");
+        tracing::info!(generation = chain.generation, modules = chain.members.len(), "policy is in force");
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Some(chain);
         self.state.send_replace(state);
     }
@@ -120,6 +165,10 @@ impl InForce {
 
     fn chain(&self) -> Option<Arc<Chain>> {
         self.chain.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn differing(&self) -> MutexGuard<'_, BTreeMap<(String, Difference), u64>> {
+        self.differences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn why_none(&self) -> String {

@@ -1,10 +1,15 @@
 //! The limits that a module runs under, and what is said when one is exceeded.
 //!
+//! [`Limits`] can be set in the configuration, between bounds that stand here; the rest is fixed. The stack is, because it
+//! belongs to the engine, which all modules share.
+//!
 //! Time is the processor time of the deciding thread, not time on the wall: on a machine that is busy, a thread can wait
 //! for its turn longer than a decision may take, and a denial is final. A ticker of one millisecond interrupts the module;
 //! only then is the clock read.
 
 use std::{
+    fmt,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,16 +25,30 @@ use crate::policy::decision::{
     CODE_MEMORY_LIMIT, CODE_MODULE_FAILED, CODE_MODULE_TRAPPED, CODE_RESULT_LIMIT, CODE_STACK_LIMIT, CODE_TIME_LIMIT,
 };
 
-/// Processor time of one decision: a thousand times what the built-in module takes.
+/// Processor time of one decision, unless configured otherwise: a thousand times what the built-in module takes.
 pub const DECISION_TIME: Duration = Duration::from_millis(10);
-/// Processor time of `configure`: once a load, and interpreters have to start in it.
+/// What it may be configured to. The ticker looks once in a millisecond; and a step of a workflow waits for its decision.
+pub const DECISION_MILLISECONDS: RangeInclusive<u64> = 1..=1000;
+
+/// Processor time of `configure`, unless configured otherwise: once a load, and interpreters have to start in it.
 pub const CONFIGURE_TIME: Duration = Duration::from_secs(2);
-/// Memory of an instance, all its linear memories together.
+/// What it may be configured to. In less no interpreter starts; and a reload may take that long for each module.
+pub const CONFIGURE_MILLISECONDS: RangeInclusive<u64> = 10..=10_000;
+
+/// Memory of an instance, all its linear memories together, unless configured otherwise.
 pub const MEMORY_BYTES: usize = 16 << 20;
+/// The most that it may be configured to: times the decisions at one time, this has to fit into the controller's memory.
+pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+/// What it may be configured to.
+pub const MEMORY_MEBIBYTES: RangeInclusive<u64> = 1..=(MEMORY_BYTES_MAX >> 20) as u64;
+
+/// Everything that one call gives back, unless configured otherwise.
+pub const RESULT_BYTES: usize = 64 << 10;
+/// What it may be configured to. All that is kept of a denial fits into the least; the host copies it for each decision.
+pub const RESULT_KIBIBYTES: RangeInclusive<u64> = 8..=1024;
+
 /// Table elements of an instance: function pointers, for which languages need some thousands.
 pub const TABLE_ELEMENTS: usize = 100_000;
-/// Everything that one call gives back.
-pub const RESULT_BYTES: usize = 64 << 10;
 /// A module's file: Python's interpreter alone is 18 MB.
 pub const MODULE_BYTES: u64 = 32 << 20;
 /// Stack of a module's calls.
@@ -39,6 +58,19 @@ pub const STACK_BYTES: usize = 256 << 10;
 const TICK: Duration = Duration::from_millis(1);
 /// The ticker stops after so many ticks in which nothing ran: waking it costs more than a decision.
 const IDLE_TICKS_MAX: u32 = 100;
+
+/// The limits of one module that can be configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Processor time of one decision.
+    pub decision_time: Duration,
+    /// Processor time of `configure`.
+    pub configure_time: Duration,
+    /// Memory, all linear memories of an instance together.
+    pub memory_bytes: usize,
+    /// Everything that one call gives back.
+    pub result_bytes: usize,
+}
 
 /// Why a call of a module had no result. None of these is ever an allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,9 +82,10 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What the host keeps for an instance: how much memory it took.
-#[derive(Debug, Default)]
+/// What the host keeps for an instance: what it may have, and how much memory it took.
+#[derive(Debug)]
 pub struct Account {
+    limits: Limits,
     bytes: usize,
     exceeded: bool,
 }
@@ -62,10 +95,37 @@ pub struct Account {
 #[error("the module used more than {} ms of processor time", .0.as_millis())]
 struct OutOfTime(Duration);
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            decision_time: DECISION_TIME,
+            configure_time: CONFIGURE_TIME,
+            memory_bytes: MEMORY_BYTES,
+            result_bytes: RESULT_BYTES,
+        }
+    }
+}
+
+/// All of them, in one unit each: part of what the digest of a set is made of.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limits { decision_time, configure_time, memory_bytes, result_bytes } = self;
+        let [decision, configure] = [decision_time, configure_time].map(Duration::as_millis);
+        write!(f, "{decision}ms {configure}ms {memory_bytes}B {result_bytes}B")
+    }
+}
+
+impl Account {
+    /// What the instance may have.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
 impl ResourceLimiter for Account {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.bytes.saturating_add(desired.saturating_sub(current));
-        if total > MEMORY_BYTES {
+        if total > self.limits.memory_bytes {
             self.exceeded = true;
             return Ok(false);
         }
@@ -78,11 +138,11 @@ impl ResourceLimiter for Account {
     }
 }
 
-/// A store whose instance is under the limits; `time` still has to be set before each call.
-pub fn store(engine: &Engine) -> Store<Account> {
-    let mut store = Store::new(engine, Account::default());
+/// A store whose instance is under `limits`; the time still has to be set before each call.
+pub fn store(engine: &Engine, limits: Limits) -> Store<Account> {
+    let mut store = Store::new(engine, Account { limits, bytes: 0, exceeded: false });
     store.limiter(|account| account);
-    store.set_hostcall_fuel(RESULT_BYTES);
+    store.set_hostcall_fuel(limits.result_bytes);
     store
 }
 
@@ -107,8 +167,10 @@ pub fn failure(error: &wasmtime::Error, store: &Store<Account>) -> Failure {
         return stopped(CODE_TIME_LIMIT, out_of_time.to_string());
     }
     // A module that is refused memory usually traps on its own: the trap says nothing, the refusal does.
-    if store.data().exceeded {
-        return stopped(CODE_MEMORY_LIMIT, format!("the module wanted more than {} MiB of memory", MEMORY_BYTES >> 20));
+    let Account { limits, exceeded, .. } = store.data();
+    if *exceeded {
+        let mebibytes = limits.memory_bytes >> 20;
+        return stopped(CODE_MEMORY_LIMIT, format!("the module wanted more than {mebibytes} MiB of memory"));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => {
@@ -121,7 +183,8 @@ pub fn failure(error: &wasmtime::Error, store: &Store<Account>) -> Failure {
         }
         // The runtime has no public type for this.
         None if error.root_cause().to_string().contains("fuel") => {
-            stopped(CODE_RESULT_LIMIT, format!("the module's answer is longer than {} KiB", RESULT_BYTES >> 10))
+            let kibibytes = limits.result_bytes >> 10;
+            stopped(CODE_RESULT_LIMIT, format!("the module's answer is longer than {kibibytes} KiB"))
         }
         None => stopped(CODE_MODULE_FAILED, format!("the module failed: {error:#}")),
     }

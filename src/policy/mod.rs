@@ -9,6 +9,7 @@ mod bindings;
 pub mod check;
 pub mod config;
 pub mod decision;
+pub mod digest;
 pub mod folder;
 pub mod host;
 mod inforce;
@@ -36,7 +37,7 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 
 use crate::{
     api::ids::Namespace,
@@ -49,7 +50,7 @@ use crate::{
         recorder::Sink,
         reload::{Reload, Signal},
         request::Request,
-        state::{Refusal, State},
+        state::{Differences, Refusal, State},
     },
 };
 
@@ -80,7 +81,7 @@ pub struct Options {
 struct Shared {
     in_force: Arc<InForce>,
     /// Bounds the threads that decisions of async callers take.
-    threads: Semaphore,
+    threads: Arc<Semaphore>,
     signals: Mutex<Sender<Signal>>,
     reload: Mutex<Option<JoinHandle<()>>>,
 }
@@ -115,33 +116,47 @@ impl Policies {
         Ok(Policies {
             shared: Arc::new(Shared {
                 in_force,
-                threads: Semaphore::new(Host::decisions_at_once()),
+                threads: Arc::new(Semaphore::new(Host::decisions_at_once())),
                 signals: Mutex::new(sender),
                 reload: Mutex::new(Some(thread)),
             }),
         })
     }
 
-    /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that.
+    /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that. Shadows are
+    /// asked after this has answered.
     pub async fn decide(&self, request: &Request) -> Decision {
         let failed = |reason: &str| {
             let denial = Denial::of_module(MODULE_CORE, reason, CODE_MODULE_FAILED);
             Decision::deny(denial, self.state().generation)
         };
-        let Ok(_permit) = self.shared.threads.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.shared.threads).acquire_owned().await else {
             return failed("the policy host was shut down");
         };
         let in_force = Arc::clone(&self.shared.in_force);
         let request = request.clone();
-        match tokio::task::spawn_blocking(move || in_force.decide(&request)).await {
+        let (sender, answer) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            // Whoever asked may be gone; the record is told all the same.
+            in_force.decide(&request, |decision| drop(sender.send(decision)));
+            drop(permit);
+        });
+        match answer.await {
             Ok(decision) => decision,
             Err(_) => failed("the policy host failed"),
         }
     }
 
-    /// Decides on this thread, which must not be one that runs async tasks.
+    /// Decides on this thread, which must not be one that runs async tasks, and asks the shadows as well.
     pub fn decide_blocking(&self, request: &Request) -> Decision {
-        self.shared.in_force.decide(request)
+        let mut answer = None;
+        self.shared.in_force.decide(request, |decision| answer = Some(decision));
+        answer.expect("whatever is asked is answered")
+    }
+
+    /// How often the shadows in force differed from what was decided.
+    pub fn differences(&self) -> Vec<Differences> {
+        self.shared.in_force.differences()
     }
 
     /// Takes a new configuration. It is in force when the state shows a new generation, if it changes anything.

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use sha2::{Digest, Sha256};
 use wasmtime::{
     Store,
     component::{Component, Instance},
@@ -13,9 +12,10 @@ use crate::{
     policy::{
         bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
         decision::{CODE_TIME_LIMIT, Denial},
+        digest::Digest,
         host::Host,
         inspect::{self, Unfit},
-        limits::{self, Account, CONFIGURE_TIME, DECISION_TIME, Failure, MODULE_BYTES},
+        limits::{self, Account, Failure, Limits, MODULE_BYTES},
         request::{Creates, PodJson, Request, Workflow},
         snapshot,
     },
@@ -38,6 +38,7 @@ pub struct Module {
     name: String,
     digest: String,
     settings_digest: String,
+    limits: Limits,
     needs: wit::Needs,
     form: Form,
 }
@@ -130,15 +131,31 @@ impl Prepared {
         &self.digest
     }
 
-    /// Configures the component with `settings`, takes a snapshot and tries one request on it.
+    /// Configures the component with `settings`, takes a snapshot and tries one request on it, all within the limits that
+    /// hold where none are configured.
     ///
     /// # Errors
     ///
     /// It exports something else, refuses the settings, or a call does not end as it should.
     pub fn configure(&self, host: &Host, name: &str, settings: &serde_json::Value) -> Result<Module, LoadError> {
+        self.configure_within(host, name, settings, Limits::default())
+    }
+
+    /// The same within `limits`, which also hold for its decisions.
+    ///
+    /// # Errors
+    ///
+    /// It exports something else, refuses the settings, or a call does not end as it should.
+    pub fn configure_within(
+        &self,
+        host: &Host,
+        name: &str,
+        settings: &serde_json::Value,
+        limits: Limits,
+    ) -> Result<Module, LoadError> {
         let settings = settings.to_string();
         let exports = exports_of(host, &self.component)?;
-        let (mut store, instance, running) = instantiate(host, &exports)?;
+        let (mut store, instance, running) = instantiate(host, &exports, limits)?;
         let needs = call_configure(host, &mut store, &running, &settings)?;
         let snapshot = match &self.unreadable {
             None => {
@@ -158,7 +175,8 @@ impl Prepared {
             Err(reason) => Form::Configured { exports, settings: settings.clone(), reason },
         };
         let settings_digest = digest(settings.as_bytes());
-        let module = Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, needs, form };
+        let module =
+            Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, limits, needs, form };
         module.try_cold(host)?;
         Ok(module)
     }
@@ -178,6 +196,11 @@ impl Module {
     /// The digest of the settings, as hex.
     pub fn settings_digest(&self) -> &str {
         &self.settings_digest
+    }
+
+    /// What it runs under.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// It is given the final pod.
@@ -216,8 +239,8 @@ impl Module {
 
     /// Asks the module. `None` is no objection. Whatever goes wrong is a failure, which the caller has to deny for.
     pub fn ask(&self, host: &Host, request: &Request) -> Result<Option<Denial>, Failure> {
-        let mut store = limits::store(&host.engine);
-        limits::set_time(&mut store, DECISION_TIME);
+        let mut store = limits::store(&host.engine, self.limits);
+        limits::set_time(&mut store, self.limits.decision_time);
         let _running = host.ticker.running();
         let exports = match &self.form {
             Form::Snapshot(exports) => exports.instantiate(&mut store),
@@ -250,7 +273,7 @@ impl fmt::Debug for Module {
 
 /// The digest of `bytes` as hex, as it stands in records.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(bytes).to_string()
 }
 
 fn exports_of(host: &Host, component: &Component) -> Result<ExportsPre<Account>, LoadError> {
@@ -259,9 +282,13 @@ fn exports_of(host: &Host, component: &Component) -> Result<ExportsPre<Account>,
 }
 
 /// A new instance that is not configured yet. Only instantiation sees whether records have the right fields.
-fn instantiate(host: &Host, exports: &ExportsPre<Account>) -> Result<(Store<Account>, Instance, Exports), LoadError> {
-    let mut store = limits::store(&host.engine);
-    limits::set_time(&mut store, CONFIGURE_TIME);
+fn instantiate(
+    host: &Host,
+    exports: &ExportsPre<Account>,
+    limits: Limits,
+) -> Result<(Store<Account>, Instance, Exports), LoadError> {
+    let mut store = limits::store(&host.engine, limits);
+    limits::set_time(&mut store, limits.configure_time);
     let _running = host.ticker.running();
     let started = exports.instance_pre().instantiate(&mut store);
     let instance = started.map_err(|error| LoadError::Configure(limits::failure(&error, &store)))?;
@@ -281,7 +308,8 @@ fn call_configure(
     exports: &Exports,
     settings: &str,
 ) -> Result<wit::Needs, LoadError> {
-    limits::set_time(store, CONFIGURE_TIME);
+    let time = store.data().limits().configure_time;
+    limits::set_time(store, time);
     let _running = host.ticker.running();
     let answer = exports.landfall_policy_policy().call_configure(&mut *store, settings);
     match answer {

@@ -166,12 +166,11 @@ impl Refused {
         let refusal = |file: Option<PathBuf>| Refusal { module: None, file, reason: self.to_string(), hint: None };
         match self {
             Refused::Folder(error) => refusal(Some(error.path().to_owned())),
-            Refused::Set(SetError::Module { module, file, error }) => {
-                Refusal { module: Some(module.clone()), hint: error.hint().map(str::to_owned), ..refusal(file.clone()) }
+            Refused::Set(error) => {
+                let module = error.module().map(str::to_owned);
+                Refusal { module, hint: error.hint(), ..refusal(error.file().map(Path::to_owned)) }
             }
-            Refused::Set(SetError::Missing { file }) => refusal(Some(PathBuf::from(file))),
-            Refused::Set(SetError::NameTaken { file }) => refusal(Some(file.clone())),
-            Refused::Set(SetError::Empty) | Refused::NoFolder => refusal(None),
+            Refused::NoFolder => refusal(None),
         }
     }
 }

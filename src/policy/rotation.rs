@@ -100,7 +100,7 @@ impl Open {
     fn at(path: &Path) -> io::Result<Open> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let found = file.metadata()?;
-        let length = found.is_file().then(|| found.len());
+        let length = found.is_file().then_some(found.len());
         let mut open = Open { file, length, identity: (found.dev(), found.ino()) };
         let mut last = [b'\n'];
         if let Some(at) = length.and_then(|length| length.checked_sub(1)) {

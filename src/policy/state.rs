@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::policy::decision::{Difference, Mode};
+
 /// The state of policy.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,8 +30,24 @@ pub struct ModuleState {
     pub name: String,
     /// The digest of its component, as hex.
     pub digest: String,
+    /// The digest of its settings, as hex.
+    pub settings_digest: String,
+    /// Whether what it says counts.
+    pub mode: Mode,
     /// It is given the final pod, so requests should carry one.
     pub needs_pod: bool,
+}
+
+/// How often a shadow differed from what was decided, in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Differences {
+    /// The shadow's name.
+    pub module: String,
+    /// In which way.
+    pub difference: Difference,
+    /// How often, since the module is a shadow in force.
+    pub count: u64,
 }
 
 /// Why something new was refused.

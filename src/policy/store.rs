@@ -1,12 +1,21 @@
 //! The chain in force, and the modules that were loaded before, so that nothing is compiled twice.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::policy::{
-    config::{Config, ModulesConfig},
-    decision::{CODE_NO_POLICY, Decision, Denial, MODULE_BUILTIN, MODULE_CORE, Verdict},
+    config::{Config, ModuleConfig, ModulesConfig},
+    decision::{
+        Answer, CODE_NO_POLICY, Decision, Denial, Difference, Evaluation, MODULE_BUILTIN, MODULE_CORE, Mode, Verdict,
+    },
+    digest::Digest,
     folder::Files,
     host::Host,
+    limits::Limits,
     module::{self, LoadError, Module, Prepared},
     request::Request,
 };
@@ -14,15 +23,33 @@ use crate::policy::{
 /// The built-in module, as `cargo run -p policy-build -- policies/builtin` made it.
 pub const BUILTIN: &[u8] = include_bytes!("../../policies/builtin/builtin.wasm");
 
-/// The ordered modules that must all allow.
+/// The modules that decide, and those that are compared with them.
 #[derive(Debug)]
 pub struct Chain {
     /// 1 for the first, one more for each that replaces another.
     pub generation: u64,
-    /// The digest of all modules with their settings, in order.
+    /// The digest of all modules with their settings, modes and limits, in order.
     pub digest: String,
-    /// In the order in which they are asked; never empty.
-    pub modules: Vec<Arc<Module>>,
+    /// In the order of the configuration. At least one is enforced.
+    pub members: Vec<Member>,
+}
+
+/// A module's place in the chain.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The module.
+    pub module: Arc<Module>,
+    /// Whether what it says counts.
+    pub mode: Mode,
+}
+
+/// What a member said to one request.
+#[derive(Debug)]
+pub struct Said<'a> {
+    member: &'a Member,
+    pod_given: bool,
+    answer: Answer,
+    took: Duration,
 }
 
 /// Why a set of modules is not in force.
@@ -50,16 +77,43 @@ pub enum SetError {
         /// The file.
         file: PathBuf,
     },
-    /// Nothing would be asked.
-    #[error("no module is left in the chain: `builtin: false`, and there is no other")]
+    /// A file is not the one that the configuration pins.
+    #[error("{}: its SHA-256 digest is {found}, and the configuration pins {pinned}", .file.display())]
+    Pinned {
+        /// The file.
+        file: PathBuf,
+        /// What is asked for.
+        pinned: Digest,
+        /// What is there.
+        found: Digest,
+    },
+    /// A file is none of those that the configuration allows.
+    #[error("{}: its SHA-256 digest {found} is not among allowedDigests", .file.display())]
+    NotAllowed {
+        /// The file.
+        file: PathBuf,
+        /// What is there.
+        found: Digest,
+    },
+    /// Nothing would decide.
+    #[error("no module is left in the chain that decides: `builtin: false`, and there is no other")]
     Empty,
 }
 
 /// What was loaded, by digest.
 #[derive(Default)]
 pub struct Store {
-    prepared: HashMap<String, Arc<Prepared>>,
-    modules: HashMap<(String, String, String), Arc<Module>>,
+    prepared: HashMap<Digest, Arc<Prepared>>,
+    modules: HashMap<Loaded, Arc<Module>>,
+}
+
+/// By what a loaded module is known again.
+#[derive(PartialEq, Eq, Hash)]
+struct Loaded {
+    name: String,
+    digest: Digest,
+    settings: String,
+    limits: Limits,
 }
 
 /// One module that a set needs.
@@ -67,7 +121,47 @@ struct Wanted {
     name: String,
     file: Option<PathBuf>,
     bytes: Arc<[u8]>,
+    digest: Digest,
     settings: serde_json::Value,
+    mode: Mode,
+    limits: Limits,
+}
+
+impl SetError {
+    /// The module at fault.
+    pub fn module(&self) -> Option<&str> {
+        match self {
+            SetError::Module { module, .. } => Some(module),
+            SetError::Pinned { file, .. } | SetError::NotAllowed { file, .. } => file.file_stem()?.to_str(),
+            SetError::Missing { .. } | SetError::NameTaken { .. } | SetError::Empty => None,
+        }
+    }
+
+    /// The file at fault.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            SetError::Module { file, .. } => file.as_deref(),
+            SetError::Missing { file } => Some(Path::new(file)),
+            SetError::NameTaken { file } | SetError::Pinned { file, .. } | SetError::NotAllowed { file, .. } => {
+                Some(file)
+            }
+            SetError::Empty => None,
+        }
+    }
+
+    /// What to change, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SetError::Module { error, .. } => error.hint().map(str::to_owned),
+            SetError::Pinned { found, .. } => {
+                Some(format!("put the pinned file back; or, if the new one is meant, pin it: sha256: {found}"))
+            }
+            SetError::NotAllowed { found, .. } => {
+                Some(format!("take the file out; or, if it is meant, add to allowedDigests: sha256:{found}"))
+            }
+            SetError::Missing { .. } | SetError::NameTaken { .. } | SetError::Empty => None,
+        }
+    }
 }
 
 impl Store {
@@ -77,26 +171,25 @@ impl Store {
     /// # Errors
     ///
     /// One module that can't be loaded refuses the whole set.
-    pub fn load(&mut self, host: &Host, config: &Config, files: &Files) -> Result<Vec<Arc<Module>>, SetError> {
+    pub fn load(&mut self, host: &Host, config: &Config, files: &Files) -> Result<Vec<Member>, SetError> {
         let wanted = wanted(config, files)?;
         let mut prepared = HashMap::new();
         let mut modules = HashMap::new();
         let mut chain = Vec::new();
-        for Wanted { name, file, bytes, settings } in wanted {
+        for Wanted { name, file, bytes, digest, settings, mode, limits } in wanted {
             let failed = |error| SetError::Module { module: name.clone(), file: file.clone(), error };
-            let digest = module::digest(&bytes);
             let component = match prepared.get(&digest).or_else(|| self.prepared.get(&digest)) {
                 Some(component) => Arc::clone(component),
                 None => Arc::new(Prepared::new(host, bytes).map_err(failed)?),
             };
-            let key = (name.clone(), digest.clone(), settings.to_string());
+            let key = Loaded { name: name.clone(), digest: digest.clone(), settings: settings.to_string(), limits };
             let module = match self.modules.get(&key) {
                 Some(module) => Arc::clone(module),
-                None => Arc::new(component.configure(host, &name, &settings).map_err(failed)?),
+                None => Arc::new(component.configure_within(host, &name, &settings, limits).map_err(failed)?),
             };
             prepared.insert(digest, component);
             modules.insert(key, Arc::clone(&module));
-            chain.push(module);
+            chain.push(Member { module, mode });
         }
         self.prepared = prepared;
         self.modules = modules;
@@ -105,31 +198,98 @@ impl Store {
 }
 
 impl Chain {
-    /// A chain of `modules`.
-    pub fn new(generation: u64, modules: Vec<Arc<Module>>) -> Chain {
-        Chain { generation, digest: set_digest(&modules), modules }
+    /// A chain of `members`.
+    pub fn new(generation: u64, members: Vec<Member>) -> Chain {
+        Chain { generation, digest: set_digest(&members), members }
     }
 
-    /// Asks one module after the other. The first that doesn't allow decides.
-    pub fn decide(&self, host: &Host, request: &Request) -> Decision {
-        for module in &self.modules {
-            match module.ask(host, request) {
-                Ok(None) => {}
-                Ok(Some(denial)) => return Decision::deny(denial, self.generation),
-                Err(failure) => {
-                    let denial = Denial::of_module(module.name(), &failure.message, failure.code);
-                    return Decision::deny(denial, self.generation);
-                }
+    /// Asks one enforced module after the other. The first that doesn't allow decides, and those after it are not asked.
+    pub fn decide(&self, host: &Host, request: &Request) -> (Decision, Vec<Said<'_>>) {
+        let mut said = Vec::new();
+        for member in self.members(Mode::Enforce) {
+            let answer = member.ask(host, request);
+            let denial = answer.denial();
+            said.push(answer);
+            if let Some(denial) = denial {
+                return (Decision::deny(denial, self.generation), said);
             }
         }
-        if self.modules.is_empty() {
-            return no_policy("the chain has no module");
+        if said.is_empty() {
+            return (no_policy("the chain has no module that decides"), said);
         }
-        Decision { verdict: Verdict::Allow, module: self.names(), generation: self.generation }
+        (Decision { verdict: Verdict::Allow, module: self.names(), generation: self.generation }, said)
+    }
+
+    /// Asks all shadows, whatever was decided.
+    pub fn ask_shadows(&self, host: &Host, request: &Request) -> Vec<Said<'_>> {
+        self.members(Mode::Shadow).map(|member| member.ask(host, request)).collect()
+    }
+
+    /// There are modules that are only compared.
+    pub fn has_shadows(&self) -> bool {
+        self.members(Mode::Shadow).next().is_some()
+    }
+
+    fn members(&self, mode: Mode) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.mode == mode)
     }
 
     fn names(&self) -> String {
-        self.modules.iter().map(|module| module.name()).collect::<Vec<_>>().join("+")
+        self.members(Mode::Enforce).map(|member| member.module.name()).collect::<Vec<_>>().join("+")
+    }
+}
+
+impl Member {
+    fn ask(&self, host: &Host, request: &Request) -> Said<'_> {
+        let start = Instant::now();
+        let answer = match self.module.ask(host, request) {
+            Ok(None) => Answer::Allow,
+            Ok(Some(Denial { code, reason, .. })) => Answer::Deny { code, reason },
+            Err(failure) => Answer::Failed { code: failure.code.to_owned(), reason: failure.message },
+        };
+        let pod_given = self.module.needs_pod() && request.pod.is_some();
+        Said { member: self, pod_given, answer, took: start.elapsed() }
+    }
+}
+
+impl Said<'_> {
+    /// How it differs from a decision to allow, or not to. Only shadows can.
+    pub fn difference(&self, is_allowed: bool) -> Option<Difference> {
+        match self.member.mode {
+            Mode::Enforce => None,
+            Mode::Shadow => self.answer.difference(is_allowed),
+        }
+    }
+
+    /// The name of the module that said it.
+    pub fn module(&self) -> &str {
+        self.member.module.name()
+    }
+
+    /// The same for records, beside what was decided.
+    pub fn evaluation(self, is_allowed: bool) -> Evaluation {
+        let difference = self.difference(is_allowed);
+        let Said { member: Member { module, mode }, pod_given, answer, took } = self;
+        Evaluation {
+            name: module.name().to_owned(),
+            digest: module.digest().to_owned(),
+            settings_digest: module.settings_digest().to_owned(),
+            mode: *mode,
+            pod_given,
+            answer,
+            difference,
+            nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The denial that it is, if the module counts.
+    fn denial(&self) -> Option<Denial> {
+        match &self.answer {
+            Answer::Allow => None,
+            Answer::Deny { code, reason } | Answer::Failed { code, reason } => {
+                Some(Denial::of_module(self.module(), reason, code))
+            }
+        }
     }
 }
 
@@ -143,48 +303,72 @@ pub fn no_policy(reason: &str) -> Decision {
     Decision::deny(denial, 0)
 }
 
-/// The digest of modules with their settings, in order.
-pub fn set_digest(modules: &[Arc<Module>]) -> String {
+/// The digest of modules with all that makes them decide as they do, in order.
+pub fn set_digest(members: &[Member]) -> String {
     let mut text = String::new();
-    for module in modules {
-        text += &format!("{} {} {}\n", module.name(), module.digest(), module.settings_digest());
+    for Member { module, mode } in members {
+        let mode = match mode {
+            Mode::Enforce => "enforce",
+            Mode::Shadow => "shadow",
+        };
+        let (digest, settings) = (module.digest(), module.settings_digest());
+        text += &format!("{} {digest} {settings} {mode} {}\n", module.name(), module.limits());
     }
     module::digest(text.as_bytes())
 }
 
 fn wanted(config: &Config, files: &Files) -> Result<Vec<Wanted>, SetError> {
+    let chain = &config.chain;
     let mut wanted = Vec::new();
-    if config.chain.builtin {
+    if chain.builtin {
         wanted.push(Wanted {
             name: MODULE_BUILTIN.to_owned(),
             file: None,
             bytes: BUILTIN.into(),
+            digest: Digest::of(BUILTIN),
             settings: config.roles.to_settings(),
+            mode: Mode::Enforce,
+            limits: chain.limits,
         });
     }
-    match &config.chain.modules {
+    let whole_folder: Vec<ModuleConfig>;
+    let listed = match &chain.modules {
         ModulesConfig::WholeFolder => {
-            for (file, bytes) in &files.files {
-                wanted.push(from_file(files, file, bytes, serde_json::json!({}))?);
-            }
+            whole_folder = files.files.keys().map(|file| ModuleConfig::of_file(file, chain.limits)).collect();
+            &whole_folder
         }
-        ModulesConfig::Listed(modules) => {
-            for module in modules {
-                let Some(bytes) = files.files.get(&module.file) else {
-                    return Err(SetError::Missing { file: module.file.clone() });
-                };
-                wanted.push(from_file(files, &module.file, bytes, module.settings.clone())?);
-            }
-        }
+        ModulesConfig::Listed(modules) => modules,
+    };
+    for module in listed {
+        wanted.push(from_file(files, module, chain.allowed_digests.as_ref())?);
     }
-    if wanted.is_empty() { Err(SetError::Empty) } else { Ok(wanted) }
+    if wanted.iter().any(|module| module.mode == Mode::Enforce) { Ok(wanted) } else { Err(SetError::Empty) }
 }
 
-fn from_file(files: &Files, file: &str, bytes: &Arc<[u8]>, settings: serde_json::Value) -> Result<Wanted, SetError> {
-    let name = file.strip_suffix(".wasm").unwrap_or(file).to_owned();
-    let path = files.folder.join(file);
+/// The module in its file, if that is one that may be loaded.
+fn from_file(files: &Files, module: &ModuleConfig, allowed: Option<&BTreeSet<Digest>>) -> Result<Wanted, SetError> {
+    let Some(bytes) = files.files.get(&module.file) else {
+        return Err(SetError::Missing { file: module.file.clone() });
+    };
+    let name = module.file.strip_suffix(".wasm").unwrap_or(&module.file).to_owned();
+    let file = files.folder.join(&module.file);
     if name == MODULE_BUILTIN || name == MODULE_CORE {
-        return Err(SetError::NameTaken { file: path });
+        return Err(SetError::NameTaken { file });
     }
-    Ok(Wanted { name, file: Some(path), bytes: Arc::clone(bytes), settings })
+    let digest = Digest::of(bytes);
+    if let Some(pinned) = module.sha256.as_ref().filter(|pinned| **pinned != digest) {
+        return Err(SetError::Pinned { file, pinned: pinned.clone(), found: digest });
+    }
+    if allowed.is_some_and(|allowed| !allowed.contains(&digest)) {
+        return Err(SetError::NotAllowed { file, found: digest });
+    }
+    Ok(Wanted {
+        name,
+        file: Some(file),
+        bytes: Arc::clone(bytes),
+        digest,
+        settings: module.settings.clone(),
+        mode: module.mode,
+        limits: module.limits,
+    })
 }

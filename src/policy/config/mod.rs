@@ -8,16 +8,31 @@
 //!   builtin: false            # leave the built-in module out; it comes first otherwise
 //!   modules:                  # in this order; without the key: every *.wasm file of the folder, by name
 //!     - file: images.wasm
+//!       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  # no other file is taken
 //!       settings: {registries: [registry.example.org]}
+//!     - file: next.wasm
+//!       mode: shadow          # asked and compared, never obeyed; `enforce` without the key
+//!       limits: {decisionMilliseconds: 50}  # in place of those below
+//!   allowedDigests:           # without the key: any; the built-in module is part of the program and needs no entry
+//!     - sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//!     - sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
+//!   limits:                   # of each module, the built-in one as well; here with what holds without the key
+//!     decisionMilliseconds: 10      # processor time of one decision, 1 to 1000
+//!     configureMilliseconds: 2000   # processor time of `configure`, 10 to 10000
+//!     memoryMebibytes: 16           # 1 to 64
+//!     resultKibibytes: 64           # all that one call gives back, 8 to 1024
 //! ```
+//!
+//! One file that doesn't match refuses the whole set, shadows included: a configuration is in force as it is written or
+//! not at all.
 
 mod chain;
 pub mod reader;
 mod roles;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use crate::policy::{config::reader::Reader, roles::Roles};
+use crate::policy::{config::reader::Reader, decision::Mode, digest::Digest, limits::Limits, roles::Roles};
 
 /// The key of the ConfigMap that holds the roles.
 pub const KEY_NAMESPACE_ROLES: &str = "namespaceRoles";
@@ -43,6 +58,10 @@ pub struct ChainConfig {
     pub builtin: bool,
     /// The modules of the folder.
     pub modules: ModulesConfig,
+    /// Digests that the modules of the folder may have; `None`: any.
+    pub allowed_digests: Option<BTreeSet<Digest>>,
+    /// What modules run under that have no limits of their own.
+    pub limits: Limits,
 }
 
 /// Which modules of the policy folder are in the chain.
@@ -59,8 +78,14 @@ pub enum ModulesConfig {
 pub struct ModuleConfig {
     /// The file's name in the folder.
     pub file: String,
+    /// The only digest that it may have; `None`: any.
+    pub sha256: Option<Digest>,
+    /// Whether what it says counts.
+    pub mode: Mode,
     /// What `configure` is given, as JSON.
     pub settings: serde_json::Value,
+    /// What it runs under.
+    pub limits: Limits,
 }
 
 /// A place in the configuration that is probably not meant as it is written. It doesn't refuse anything.
@@ -89,7 +114,20 @@ pub struct ConfigError {
 
 impl Default for ChainConfig {
     fn default() -> ChainConfig {
-        ChainConfig { builtin: true, modules: ModulesConfig::WholeFolder }
+        ChainConfig {
+            builtin: true,
+            modules: ModulesConfig::WholeFolder,
+            allowed_digests: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl ModuleConfig {
+    /// A file of which nothing more is said.
+    pub fn of_file(file: &str, limits: Limits) -> ModuleConfig {
+        let settings = serde_json::Value::Object(serde_json::Map::new());
+        ModuleConfig { file: file.to_owned(), sha256: None, mode: Mode::Enforce, settings, limits }
     }
 }
 

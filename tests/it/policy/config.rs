@@ -1,6 +1,9 @@
 //! Mistakes in the configuration: each refuses it and is named with line, place, and the name that was meant.
 
-use landfall::policy::config::{ChainConfig, Config, ModuleConfig, ModulesConfig};
+use landfall::policy::{
+    config::{ChainConfig, Config, ModuleConfig, ModulesConfig},
+    limits::Limits,
+};
 
 fn refused(namespace_roles: Option<&str>, policies: Option<&str>) -> String {
     Config::parse(namespace_roles, policies).unwrap_err().to_string()
@@ -56,13 +59,15 @@ fn a_star_is_warned_of() {
 #[test]
 fn the_chain() {
     let check = |text: &str, builtin: bool, modules: ModulesConfig| {
-        assert_eq!(Config::parse(None, Some(text)).unwrap().0.chain, ChainConfig { builtin, modules }, "{text}");
+        let expected = ChainConfig { builtin, modules, ..ChainConfig::default() };
+        assert_eq!(Config::parse(None, Some(text)).unwrap().0.chain, expected, "{text}");
     };
     check("", true, ModulesConfig::WholeFolder);
     check("builtin: false", false, ModulesConfig::WholeFolder);
     check("modules: []", true, ModulesConfig::Listed(vec![]));
-    let images = ModuleConfig { file: "images.wasm".to_owned(), settings: serde_json::json!({"allow": ["a", 1.5]}) };
-    let other = ModuleConfig { file: "other.wasm".to_owned(), settings: serde_json::json!({}) };
+    let settings = serde_json::json!({"allow": ["a", 1.5]});
+    let images = ModuleConfig { settings, ..ModuleConfig::of_file("images.wasm", Limits::default()) };
+    let other = ModuleConfig::of_file("other.wasm", Limits::default());
     check(
         "builtin: true\nmodules:\n- file: images.wasm\n  settings: {allow: [a, 1.5]}\n- file: other.wasm\n",
         true,
