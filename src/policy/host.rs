@@ -15,7 +15,10 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-use crate::policy::limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, Ticker};
+use crate::policy::{
+    compile::{Compiler, Functions},
+    limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, Ticker},
+};
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
 const DECISIONS_AT_ONCE_MAX: usize = 16;
@@ -38,6 +41,7 @@ pub struct Host {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Account>,
     pub(crate) ticker: Ticker,
+    compiler: Compiler,
     turns: Turns,
 }
 
@@ -57,11 +61,13 @@ impl Host {
     ///
     /// The machine refuses the address space or the thread.
     pub fn new() -> anyhow::Result<Arc<Host>> {
-        let engine = Engine::new(&engine_config()).map_err(anyhow::Error::from)?;
+        let mut config = engine_config();
+        let compiler = Compiler::new(&mut config)?;
+        let engine = Engine::new(&config).map_err(anyhow::Error::from)?;
         let linker = Linker::new(&engine);
         let ticker = Ticker::start(engine.clone())?;
         let turns = Turns { free: Mutex::new(Host::decisions_at_once()), freed: Condvar::new() };
-        Ok(Arc::new(Host { engine, linker, ticker, turns }))
+        Ok(Arc::new(Host { engine, linker, ticker, compiler, turns }))
     }
 
     /// How many decisions run at the same time.
@@ -79,9 +85,14 @@ impl Host {
         Turn(&self.turns)
     }
 
-    /// Compiles a component.
-    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        Component::new(&self.engine, bytes)
+    /// Compiles a component; `functions` are those of its module that were compiled before.
+    pub(crate) fn compile(&self, bytes: &[u8], functions: &Arc<Functions>) -> wasmtime::Result<Component> {
+        self.compiler.compile(&self.engine, bytes, functions)
+    }
+
+    /// How many components were compiled so far: reloads that change nothing compile nothing.
+    pub fn compilations(&self) -> u64 {
+        self.compiler.compilations()
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod audit;
 mod bindings;
 pub mod check;
+mod compile;
 pub mod config;
 pub mod decision;
 pub mod digest;

@@ -11,6 +11,7 @@ use crate::{
     api::ids::Target,
     policy::{
         bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
+        compile::Functions,
         decision::{CODE_TIME_LIMIT, Denial},
         digest::Digest,
         host::Host,
@@ -29,6 +30,7 @@ pub struct Prepared {
     bytes: Arc<[u8]>,
     digest: String,
     component: Component,
+    functions: Arc<Functions>,
     /// Why the component is the plain one, not one whose memory can be read out.
     unreadable: Option<String>,
 }
@@ -115,15 +117,14 @@ impl Prepared {
         inspect::inspect(&bytes)?;
         let digest = digest(&bytes);
         let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+        let functions = Arc::new(Functions::default());
         let readable = snapshot::instrument(&bytes)
-            .and_then(|instrumented| host.compile(&instrumented).map_err(|error| format!("{error:#}")));
-        match readable {
-            Ok(component) => Ok(Prepared { bytes, digest, component, unreadable: None }),
-            Err(reason) => {
-                let component = host.compile(&bytes).map_err(invalid)?;
-                Ok(Prepared { bytes, digest, component, unreadable: Some(reason) })
-            }
-        }
+            .and_then(|instrumented| host.compile(&instrumented, &functions).map_err(|error| format!("{error:#}")));
+        let (component, unreadable) = match readable {
+            Ok(component) => (component, None),
+            Err(reason) => (host.compile(&bytes, &functions).map_err(invalid)?, Some(reason)),
+        };
+        Ok(Prepared { bytes, digest, component, functions, unreadable })
     }
 
     /// The digest of the bytes, as hex.
@@ -169,11 +170,13 @@ impl Prepared {
         drop(store);
         let form = match snapshot {
             Ok(bytes) => {
-                let component = host.compile(&bytes).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+                let component =
+                    host.compile(&bytes, &self.functions).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 Form::Snapshot(exports_of(host, &component)?)
             }
             Err(reason) => Form::Configured { exports, settings: settings.clone(), reason },
         };
+        self.functions.trim();
         let settings_digest = digest(settings.as_bytes());
         let module =
             Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, limits, needs, form };

@@ -68,6 +68,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("quick_junit::", &["cli"]),
     ("prometheus_client::", &["controller"]),
     ("notify::", &["policy"]),
+    ("rayon::", &["policy"]),
     ("clap::", &["cli"]),
     ("indicatif::", &["cli"]),
     ("axum::", &["local", "controller"]),
