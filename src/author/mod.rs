@@ -4,5 +4,6 @@
 //! how a module is loaded and asked is `policy`'s.
 
 pub mod question;
+pub mod removal;
 pub mod subject;
 pub mod suite;

@@ -21,6 +21,7 @@ pub mod recorder;
 mod reload;
 pub mod request;
 pub mod roles;
+pub mod session;
 pub mod rotation;
 mod snapshot;
 pub mod state;

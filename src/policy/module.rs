@@ -132,6 +132,10 @@ impl Prepared {
         &self.digest
     }
 
+    pub(in crate::policy) fn component(&self) -> &Component {
+        &self.component
+    }
+
     /// Configures the component with `settings`, takes a snapshot and tries one request on it, all within the limits that
     /// hold where none are configured.
     ///
@@ -279,13 +283,13 @@ pub fn digest(bytes: &[u8]) -> String {
     Digest::of(bytes).to_string()
 }
 
-fn exports_of(host: &Host, component: &Component) -> Result<ExportsPre<Account>, LoadError> {
+pub(in crate::policy) fn exports_of(host: &Host, component: &Component) -> Result<ExportsPre<Account>, LoadError> {
     let wrong = |error: wasmtime::Error| LoadError::WrongWorld(format!("{error:#}"));
     ExportsPre::new(host.linker.instantiate_pre(component).map_err(wrong)?).map_err(wrong)
 }
 
 /// A new instance that is not configured yet. Only instantiation sees whether records have the right fields.
-fn instantiate(
+pub(in crate::policy) fn instantiate(
     host: &Host,
     exports: &ExportsPre<Account>,
     limits: Limits,
@@ -305,7 +309,7 @@ fn exports_loaded(store: &mut Store<Account>, instance: &Instance) -> wasmtime::
     Exports::new(store, instance)
 }
 
-fn call_configure(
+pub(in crate::policy) fn call_configure(
     host: &Host,
     store: &mut Store<Account>,
     exports: &Exports,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod apiserver;
 #[cfg(test)]
+mod author;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod conformance;

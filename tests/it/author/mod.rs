@@ -1,0 +1,4 @@
+//! Tools for policy authors, on real modules.
+
+mod removal;
+mod support;
