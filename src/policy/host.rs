@@ -17,16 +17,23 @@ use wasmtime::{
 
 use crate::policy::{
     compile::{Compiler, Functions},
-    limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, Ticker},
+    config::MODULES_MAX,
+    limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS, Ticker},
 };
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
 const DECISIONS_AT_ONCE_MAX: usize = 16;
-/// Instances that exist at one time, in all modules: those that decide, and those that are being configured and tried
-/// while a set replaces another. Address space only.
-const INSTANCES_MAX: u32 = 256;
-/// Core modules within those: a component consists of a few.
-const CORE_INSTANCES_MAX: u32 = 1024;
+/// Instances that exist at one time, in all modules: one for each turn and one for each module of a set that is being
+/// configured and tried. The rest is for tools, which ask without a turn. No instance is ever kept idle, so the pool can't
+/// run out, however many sets are in use while one replaces another. Address space only.
+const INSTANCES_MAX: u32 = 64;
+/// Core modules of one component. Python's has 38; one with more is refused when it is loaded, not in a decision.
+const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
+/// Linear memories of one component. JavaScript's has 3, those of its adapters among them.
+const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+/// Tables of one component. JavaScript's has 3.
+const TABLES_PER_COMPONENT_MAX: u32 = 8;
+const _: () = assert!(DECISIONS_AT_ONCE_MAX + MODULES_MAX <= INSTANCES_MAX as usize, "the pool is never exhausted");
 /// An instance's memory up to here stays mapped between decisions, where the kernel can say which pages were written.
 const RESIDENT_BYTES: usize = 4 << 20;
 /// The same where the kernel can't, so that all of it is wiped each time.
@@ -107,9 +114,13 @@ fn engine_config() -> Config {
     let scan = PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(CORE_INSTANCES_MAX)
-        .total_memories(INSTANCES_MAX)
-        .total_tables(CORE_INSTANCES_MAX)
+        .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .total_memories(INSTANCES_MAX * MEMORIES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .total_tables(INSTANCES_MAX * TABLES_PER_COMPONENT_MAX)
+        .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MEMORY_BYTES_MAX)
         .linear_memory_keep_resident(if scan { RESIDENT_BYTES } else { RESIDENT_BYTES_BLIND })
         .table_keep_resident(RESIDENT_TABLE_BYTES)

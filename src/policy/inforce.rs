@@ -179,3 +179,38 @@ impl InForce {
             .map_or_else(|| "none was loaded".to_owned(), |refusal| refusal.reason.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::InForce;
+    use crate::policy::{
+        audit::Records,
+        config::Config,
+        folder::Files,
+        host::Host,
+        module,
+        recorder::Sink,
+        store::{BUILTIN, Store},
+    };
+
+    #[test]
+    fn shadows_are_asked_after_the_answer_was_given() {
+        let host = Host::new().unwrap();
+        let files = [("next.wasm".to_owned(), Arc::from(BUILTIN))].into();
+        let files = Files { files, ..Files::default() };
+        let config = Config::parse(None, Some("modules: [{file: next.wasm, mode: shadow}]")).unwrap().0;
+        let members = Store::default().load(&host, &config, &files).unwrap();
+        let in_force = InForce::new(host, None, Records::new(&Sink::Off).unwrap());
+        in_force.replace(members);
+        let mut records = in_force.records().subscribe();
+        let mut answers = 0;
+        in_force.decide(&module::trial_request(), |decision| {
+            assert!(decision.is_allowed());
+            assert!(records.try_recv().is_err(), "the record, which tells of the shadow, is still to come");
+            answers += 1;
+        });
+        assert_eq!((answers, records.try_recv().unwrap().modules.len()), (1, 2));
+    }
+}

@@ -337,7 +337,7 @@ fn configured(store: &mut Store<Account>, exports: &ExportsPre<Account>, setting
 }
 
 /// The request that each module is tried on when it is loaded. The answer does not matter.
-fn trial_request() -> Request {
+pub fn trial_request() -> Request {
     let name = "landfall-trial";
     let label = || name.parse().expect("a DNS label");
     Request {

@@ -12,7 +12,7 @@ use landfall::{
 use serde_json::{Value, json};
 
 use crate::{
-    controller::world::{ROLES, World, node, one_pod, outcome},
+    controller::world::{Gate, ROLES, World, node, one_pod, outcome},
     support::modules::DENY_ALL,
 };
 
@@ -46,8 +46,9 @@ async fn denial_ends_the_node_and_nothing_is_created() {
     world.start();
     let elsewhere = json!({"clusterName": "other", "namespace": "argo"});
     let workflow = world.run_to_end("argo", one_pod("denied", elsewhere)).await;
-    assert!(outcome(&workflow).starts_with("Error: denied by policy module \"builtin\""), "{}", outcome(&workflow));
-    assert!(node(&workflow, "denied").contains("no-rule") || node(&workflow, "denied").contains("rule"));
+    let expected = "Error: denied by policy module \"builtin\" (generation 1): no-rule: no rule for workflows of namespace \
+         \"argo\" allows cluster \"other\", namespace \"argo\"; allowed there: namespaces \"other-ns\"";
+    assert_eq!((outcome(&workflow).as_str(), node(&workflow, "denied").as_str()), (expected, expected));
     assert!(world.other.pods("argo").await.is_empty());
     let said = |event: &Event| event.reason.as_deref() == Some("PolicyDenied");
     world.home.first_event(said).await;
@@ -140,5 +141,53 @@ async fn without_a_policy_pods_wait_and_the_first_one_wakes_them() {
         "{}",
         outcome(&ended)
     );
+    world.shutdown().await;
+}
+
+/// The workflow's status is written between the question to policy and the create: there the controller is held up.
+#[tokio::test]
+async fn policy_that_changed_since_the_question_is_asked_again() {
+    let mut world = World::new(WIDER).await;
+    world.home.gate.send_replace(Gate::HoldWorkflows);
+    let mut held = world.home.lost.subscribe();
+    let mut records = world.policies.subscribe_records();
+    world.start();
+    let elsewhere = json!({"clusterName": "other", "namespace": "argo"});
+    let workflow: Workflow = world.home.create("argo", one_pod("overtaken", elsewhere)).await;
+    held.wait_for(|held| 0 < *held).await.expect("the gate is there");
+    let asked = records.try_recv().expect("policy was asked");
+    assert_eq!((asked.generation, asked.module.as_str()), (1, "builtin"));
+
+    let mut states = world.policies.subscribe_state();
+    set_roles(&world, NARROW).await;
+    states.wait_for(|state| state.generation == 2).await.expect("policy goes on");
+    world.home.gate.send_replace(Gate::Open);
+    let ended = world.end_of(&workflow).await;
+    let start = "Error: denied by policy module \"builtin\" (generation 2): no-rule: ";
+    assert!(node(&ended, "overtaken").starts_with(start), "{}", node(&ended, "overtaken"));
+    assert!(world.other.pods("argo").await.is_empty());
+    world.shutdown().await;
+}
+
+/// The same with a set that changed and allows it all the same: the pod is created, once.
+#[tokio::test]
+async fn policy_that_changed_and_still_allows_only_delays() {
+    let mut world = World::new(NARROW).await;
+    world.home.gate.send_replace(Gate::HoldWorkflows);
+    let mut held = world.home.lost.subscribe();
+    let mut records = world.policies.subscribe_records();
+    world.start();
+    let workflow: Workflow = world.home.create("argo", one_pod("delayed", json!({}))).await;
+    held.wait_for(|held| 0 < *held).await.expect("the gate is there");
+    let mut states = world.policies.subscribe_state();
+    set_roles(&world, WIDER).await;
+    states.wait_for(|state| state.generation == 2).await.expect("policy goes on");
+    world.home.gate.send_replace(Gate::Open);
+    let pod = world.home.pod("argo", |_| true).await;
+    world.home.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    let generations = [records.try_recv(), records.try_recv()].map(|record| record.expect("it was asked").generation);
+    assert_eq!(generations, [1, 2]);
+    assert_eq!(world.home.pods("argo").await.len(), 1);
     world.shutdown().await;
 }

@@ -48,13 +48,15 @@ pub enum Gate {
     RefuseWatches,
     /// Change the workflow just before the controller's next write of it reaches the server.
     Meddle,
+    /// Keep writes of workflows waiting.
+    HoldWorkflows,
 }
 
 /// One cluster.
 pub struct Side {
     pub server: ApiServer,
     pub gate: watch::Sender<Gate>,
-    /// How many creates of pods got lost, or requests were refused.
+    /// How many creates of pods got lost, requests were refused, or writes are kept waiting.
     pub lost: watch::Sender<u32>,
     runtime: Option<Runtime>,
 }
@@ -210,9 +212,14 @@ impl Side {
                         gate.send_replace(Gate::Open);
                         meddle(&server.client(), request.uri().path()).await;
                     }
+                    Gate::HoldWorkflows if is(&request, Method::PUT, "/workflows/") => {
+                        lost.send_modify(|lost| *lost += 1);
+                        drop(gate.subscribe().wait_for(|gate| *gate == Gate::Open).await);
+                    }
                     Gate::RefuseSecrets if is(&request, Method::GET, "/secrets") => return Ok(refusal(&lost)),
                     Gate::RefuseWatches if is_watch(&request, "/pods") => return Ok(refusal(&lost)),
-                    Gate::LosePods | Gate::Meddle | Gate::RefuseSecrets | Gate::RefuseWatches => {}
+                    Gate::LosePods | Gate::Meddle | Gate::HoldWorkflows | Gate::RefuseSecrets | Gate::RefuseWatches => {
+                    }
                 }
                 let (parts, body) = server.call(request).await.map_err(BoxError::from)?.into_parts();
                 // An outage also breaks what is under way.

@@ -87,4 +87,46 @@ fn mistakes_in_the_chain() {
         "policies line 2: modules[0].file: \"../x.wasm\" is not the name of a .wasm file in the policy folder",
     );
     check("modules:\n- file: a.wasm\n- file: a.wasm\n", "policies line 3: modules[1]: \"a.wasm\" is listed twice");
+    check(
+        "modules:\n- file: a.wasm\n  sha265: x\n",
+        "policies line 3: modules[0].sha265: unknown field, did you mean \"sha256\"?",
+    );
+    check(
+        "modules:\n- file: a.wasm\n  mode: shadows\n",
+        "policies line 3: modules[0].mode: expected \"enforce\" or \"shadow\", found \"shadows\", did you mean \"shadow\"?",
+    );
+    check("modules:\n- {file: a.wasm, mode: }\n", "policies line 2: modules[0].mode: expected text, found nothing");
+    check(
+        "builtin: false\nmodules:\n- {file: a.wasm, mode: shadow}\n",
+        "policies line 3: modules: no module is left that decides: all are shadows, and the built-in one is left out",
+    );
+    check("allowedDigest: []", "policies line 1: allowedDigest: unknown field, did you mean \"allowedDigests\"?");
+    check("allowedDigests: {}", "policies line 1: allowedDigests: expected a list, found a map");
+    check(
+        "limits: 10",
+        "policies line 1: limits: expected a map with \"decisionMilliseconds\" and \"configureMilliseconds\" \
+         and \"memoryMebibytes\" and \"resultKibibytes\", found a number",
+    );
+}
+
+#[test]
+fn mistakes_in_digests() {
+    let check = |text: &str, expected: &str| assert_eq!(refused(None, Some(text)), expected, "{text}");
+    let none = "is not a SHA-256 digest: 64 hex digits, with or without \"sha256:\" before them";
+    check("allowedDigests: [abc]", &format!("policies line 1: allowedDigests[0]: \"abc\" {none}"));
+    let ones = "1".repeat(64);
+    check(
+        &format!("allowedDigests:\n- {ones}\n"),
+        "policies line 2: allowedDigests[0]: YAML reads these digits as a number: write \"sha256:\" before them",
+    );
+    Config::parse(None, Some(&format!("allowedDigests:\n- sha256:{ones}\n- '{ones}'\n"))).unwrap();
+    check(
+        &format!("allowedDigests: ['sha512:{ones}']"),
+        &format!("policies line 1: allowedDigests[0]: \"sha512:{ones}\" {none}"),
+    );
+    let twos = "2".repeat(64);
+    check(
+        &format!("modules:\n- file: a.wasm\n  sha256: sha256:{twos}\nallowedDigests: [sha256:{ones}]\n"),
+        "policies line 3: modules[0].sha256: not among allowedDigests: no file could be right",
+    );
 }

@@ -1,8 +1,11 @@
 //! Policy: what the rules mean, what modules may do, and how a new set comes into force.
 
 mod builtin;
+mod chain;
 mod config;
+mod limits;
 mod modules;
 mod reload;
 mod roles;
+mod shadow;
 mod support;

@@ -48,6 +48,15 @@ pub fn core_module() -> Vec<u8> {
     [CORE, &section(1, &types), &section(2, imports)].concat()
 }
 
+/// A component with so many core modules, each instantiated and with a memory of so many pages of 64 KiB.
+pub fn with_memories(count: u8, pages: u16) -> Vec<u8> {
+    let (low, high) = (u8::try_from(pages & 0x7f).unwrap() | 0x80, u8::try_from(pages >> 7).unwrap());
+    let core = [CORE, &section(5, &[1, 0, low, high])].concat();
+    let modules: Vec<u8> = (0..count).flat_map(|_| section(1, &core)).collect();
+    let instances: Vec<u8> = (0..count).flat_map(|number| [0, number, 0]).collect();
+    [COMPONENT, &modules, &section(2, &[&[count], &instances[..]].concat())].concat()
+}
+
 fn section(id: u8, content: &[u8]) -> Vec<u8> {
     let length = u8::try_from(content.len()).unwrap();
     assert!(length < 128, "a length of one byte");
