@@ -63,6 +63,7 @@ async fn measure(real: bool) -> anyhow::Result<(Duration, Duration, Duration)> {
         namespace: "argo".parse()?,
         managed: None,
         instance_id: None,
+        listener: None,
     };
     let cancelled = CancellationToken::new();
     let controller = tokio::spawn(controller::run(options, cancelled.clone()));

@@ -31,3 +31,5 @@ pub const CONTAINER_MAIN: &str = "main";
 pub const CONFIG_MAP: &str = "workflow-controller-configmap";
 /// Secret with one rest.Config JSON a cluster, in the controller's namespace.
 pub const CLUSTERS_SECRET: &str = "clusters";
+/// ConfigMap that the controller writes in its own namespace: which policy is in force, and what was refused.
+pub const POLICY_STATUS_CONFIG_MAP: &str = "landfall-policy-status";

@@ -9,7 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::ids::Namespace,
-    cli::{Outcome, interrupt::Interrupt, logging},
+    cli::{
+        Outcome,
+        interrupt::Interrupt,
+        listen::{self, Listen},
+        logging, records,
+    },
     clusters::{Clusters, rest_config::Allowed},
     controller,
     policy::{self, Policies},
@@ -22,6 +27,7 @@ Examples:
   landfall controller
   landfall controller --kubeconfig ~/.kube/config --context kind-home --namespace argo
   landfall controller --namespaced --managed-namespace team-a --policy-dir /etc/landfall/policies
+  landfall controller --decision-records /var/log/landfall/decisions.jsonl --listen 127.0.0.1:9090
 
 In a cluster it needs no flags. It reads its configuration from a ConfigMap and the other \
 clusters from the Secret \"clusters\", both in its own namespace. LANDFALL_LOG says what is logged, as `info` or `landfall::policy=debug`.")]
@@ -50,6 +56,11 @@ pub struct Arguments {
     /// Take clusters whose certificate isn't checked, and credentials over plain HTTP
     #[arg(long)]
     allow_insecure_clusters: bool,
+    /// Where /healthz, /readyz and /metrics are served: an address, or off
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
+    listen: Listen,
+    #[command(flatten)]
+    records: records::Records,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: logging::Format,
@@ -59,6 +70,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     logging::start(arguments.log_format, logging::NORMAL)?;
     let mut interrupt = Interrupt::listen()?;
+    let listener = listen::bind(&arguments.listen).await?;
     let config = config(&arguments).await?;
     let namespace: Namespace = match &arguments.namespace {
         Some(namespace) => namespace.clone(),
@@ -74,6 +86,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         folder: arguments.policy_dir,
         config: settings.policy,
         managed: managed.clone(),
+        records: arguments.records.sink(),
         ..policy::Options::default()
     };
     let policies = tokio::task::spawn_blocking(move || Policies::start(options)).await.context("starting policy")??;
@@ -82,10 +95,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let clusters = Clusters::new(settings.home, client, allowed);
     let options = controller::Options {
         clusters: clusters.clone(),
-        policies,
+        policies: policies.clone(),
         namespace,
         managed,
         instance_id: settings.instance_id,
+        listener,
     };
     let cancelled = CancellationToken::new();
     let mut running = std::pin::pin!(controller::run(options, cancelled.clone()));
@@ -97,6 +111,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         }
     };
     clusters.shutdown().await;
+    policies.end_records().await;
     ended.map(|()| Outcome::Done)
 }
 

@@ -6,10 +6,12 @@ pub mod controller;
 pub mod crd;
 pub mod hint;
 pub mod interrupt;
+pub mod listen;
 pub mod local;
 pub mod logging;
 pub mod output;
 pub mod policy;
+pub mod records;
 pub mod version;
 
 use std::{

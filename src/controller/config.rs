@@ -4,10 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
-use k8s_openapi::{
-    api::core::v1::{ConfigMap, ObjectReference},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
 use crate::{
@@ -15,7 +12,7 @@ use crate::{
         contract::CONFIG_MAP,
         ids::{ClusterName, Namespace},
     },
-    controller::{Controller, events::Note},
+    controller::Controller,
     policy::config::{Config, KEY_NAMESPACE_ROLES, KEY_POLICIES, Warning},
 };
 
@@ -121,14 +118,14 @@ enum Last {
 
 impl Reader {
     /// Takes over what the ConfigMap says now. If anything in it is wrong, or it is gone, the last good configuration stays
-    /// in force as a whole, and policy's state, which is logged, and an Event say so.
+    /// in force as a whole, and policy's state says so.
     pub fn take(&mut self, controller: &Controller, namespace: &Namespace, config_map: Option<ConfigMap>) {
         let Some(config_map) = config_map else {
             if let Last::Data(_) = self.last {
                 self.last = Last::Gone;
                 // Defaults could allow what this cluster's operator didn't.
                 let error = anyhow!("config map {namespace}/{CONFIG_MAP} is gone");
-                refuse(controller, namespace, ObjectMeta::default(), &error);
+                refuse(controller, &error);
             }
             return;
         };
@@ -151,26 +148,15 @@ impl Reader {
             }
             Err(error) => {
                 let error = error.context(format!("config map {namespace}/{CONFIG_MAP}"));
-                refuse(controller, namespace, config_map.metadata, &error);
+                refuse(controller, &error);
             }
         }
     }
 }
 
-fn refuse(controller: &Controller, namespace: &Namespace, metadata: ObjectMeta, error: &anyhow::Error) {
-    let message = format!("{error:#}: the last good configuration stays in force");
-    // Policy logs it.
-    controller.policies.refuse(message.clone());
-    let about = ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("ConfigMap".to_owned()),
-        namespace: Some(namespace.to_string()),
-        name: Some(CONFIG_MAP.to_owned()),
-        uid: metadata.uid,
-        resource_version: metadata.resource_version,
-        field_path: None,
-    };
-    controller.events.say(Note { about, is_warning: true, reason: "ConfigurationRefused", message });
+/// Policy logs it, and its state, an Event and a condition tell of it.
+fn refuse(controller: &Controller, error: &anyhow::Error) {
+    controller.policies.refuse(format!("{error:#}: the last good configuration stays in force"));
 }
 
 fn report_keys(data: &BTreeMap<String, String>) {

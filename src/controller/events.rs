@@ -12,7 +12,10 @@ use kube::{Api, api::PostParams};
 use tokio::sync::mpsc;
 
 use crate::{
-    api::{status::WorkflowPhase, workflow::Workflow},
+    api::{
+        status::{WorkflowPhase, WorkflowStatus},
+        workflow::Workflow,
+    },
     clusters::Cluster,
     controller::{Controller, workflows::Stored},
     engine::observed::Denial,
@@ -66,13 +69,19 @@ pub fn phase(controller: &Controller, stored: &Stored, phase: WorkflowPhase, mes
     controller.events.say(Note { about: about(stored), is_warning, reason, message: text });
 }
 
-/// Policy denied pods of the workflow, by node ID.
-pub fn denials(controller: &Controller, stored: &Stored, denials: &BTreeMap<String, Denial>) {
-    for (node, denial) in denials {
-        let message = format!(
-            "node {node}: {}: {} (module {}, generation {})",
-            denial.code, denial.reason, denial.module, denial.generation
+/// Policy denied pods of the workflow, by node ID. `status` is the one in which those nodes have ended.
+pub fn denials(controller: &Controller, stored: &Stored, status: &WorkflowStatus, denials: &BTreeMap<String, Denial>) {
+    for (id, denial) in denials {
+        let node = status.nodes.get(id);
+        let name = node.map_or(id.as_str(), |node| node.name.as_str());
+        let target = node.and_then(|node| node.target.as_ref()).map_or_else(
+            || {
+                let namespace = stored.workflow.metadata.namespace.as_deref().unwrap_or_default();
+                format!("{}/{namespace}", controller.home())
+            },
+            ToString::to_string,
         );
+        let message = format!("node {name} in {target}: {denial}");
         controller.events.say(Note { about: about(stored), is_warning: true, reason: "PolicyDenied", message });
     }
 }

@@ -43,13 +43,35 @@ pub struct Progress {
     pub pods: HashMap<ClusterName, Option<String>>,
 }
 
-impl Watched {
-    /// Why the pods of a cluster can't be followed.
-    pub fn problem(&self, cluster: &ClusterName) -> Option<String> {
-        match self.0.borrow().pods.get(cluster) {
+impl Progress {
+    /// Why not enough is known of home to begin; `None`: it is. What is missing there would be taken for gone.
+    pub fn home_problem(&self, home: &ClusterName) -> Option<String> {
+        if !self.workflows {
+            return Some("its workflows are not listed yet".to_owned());
+        }
+        if !self.clusters {
+            return Some(format!("the secret {CLUSTERS_SECRET:?} with the other clusters is not read yet"));
+        }
+        self.problem(home)
+    }
+
+    fn problem(&self, cluster: &ClusterName) -> Option<String> {
+        match self.pods.get(cluster) {
             Some(problem) => problem.clone(),
             None => Some("its pods are not listed yet".to_owned()),
         }
+    }
+}
+
+impl Watched {
+    /// Why the pods of a cluster can't be followed.
+    pub fn problem(&self, cluster: &ClusterName) -> Option<String> {
+        self.0.borrow().problem(cluster)
+    }
+
+    /// Why not enough is known of home to begin; `None`: it is.
+    pub fn home_problem(&self, home: &ClusterName) -> Option<String> {
+        self.0.borrow().home_problem(home)
     }
 
     /// Returns once this holds.

@@ -14,6 +14,9 @@ pub mod authorize;
 pub mod status;
 pub mod apply;
 pub mod events;
+pub mod policy_status;
+pub mod metrics;
+pub mod health;
 pub mod deletion;
 pub mod reconcile;
 
@@ -21,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
 use jiff::Timestamp;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
     controller::{
         apply::Refusals,
         events::Events,
-        feeds::{Progress, Waiting, Watched},
+        feeds::{Waiting, Watched},
         index::Index,
         queue::{Next, Queue},
         workflows::{Stored, Uid, Workflows},
@@ -59,6 +62,8 @@ pub struct Options {
     pub managed: Option<Namespace>,
     /// Which workflows are ours: see [`config::Settings::instance_id`].
     pub instance_id: Option<String>,
+    /// Where [`health`] answers, if anywhere.
+    pub listener: Option<TcpListener>,
 }
 
 /// What all passes share.
@@ -102,6 +107,10 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
     });
     let mut parts = JoinSet::new();
     parts.spawn(events::post(controller.clusters.home().clone(), notes, Timestamp::now));
+    if let Some(listener) = options.listener {
+        parts.spawn(health::serve(listener, controller.clone()));
+    }
+    parts.spawn(policy_status::keep(controller.clone(), options.namespace.clone(), Timestamp::now));
     parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));
     parts.spawn(feeds::clusters(controller.clone(), options.namespace));
     parts.spawn(feeds::policy(controller.clone()));
@@ -142,9 +151,7 @@ async fn work(controller: &Arc<Controller>, cancelled: &CancellationToken) {
 /// mistake in a workflow. Other clusters only get a little time.
 async fn know_enough(controller: &Controller) {
     let home = controller.home().clone();
-    let home_is_known =
-        |progress: &Progress| progress.workflows && progress.clusters && progress.pods.get(&home) == Some(&None);
-    controller.watched.until(home_is_known).await;
+    controller.watched.until(|progress| progress.home_problem(&home).is_none()).await;
     let states = controller.clusters.states();
     let others = controller.watched.until(|progress| {
         let ready = states.iter().filter(|(_, state)| **state == State::Ready);

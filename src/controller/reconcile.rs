@@ -83,7 +83,7 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
 
     let wrote = write(controller, stored, Wanted::from(&plan)).await?;
     if wrote {
-        events::denials(controller, stored, &observed.denials);
+        events::denials(controller, stored, &plan.status, &observed.denials);
         // The status now says what was refused.
         controller.refusals.forget(&stored.uid);
     }

@@ -1,6 +1,6 @@
 //! Everything that the engine may know of the world in one pass. Gathered before the pass; what is not in here is unknown.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -63,4 +63,12 @@ pub struct Denial {
     pub code: String,
     /// For people.
     pub reason: String,
+}
+
+/// As a node's message says it.
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Denial { module, generation, code, reason } = self;
+        write!(f, "denied by policy module \"{module}\" (generation {generation}): {code}: {reason}")
+    }
 }

@@ -131,10 +131,7 @@ fn add_node(pass: &mut Pass<'_>, call: &Call, template: &Template, target: &Targ
 /// Why the pod may never be created: policy denied it, or the target's API refused it.
 fn refused(pass: &Pass<'_>, node_id: &str) -> Option<String> {
     if let Some(denial) = pass.observed.denials.get(node_id) {
-        return Some(format!(
-            "denied by policy module \"{}\" (generation {}): {}: {}",
-            denial.module, denial.generation, denial.code, denial.reason
-        ));
+        return Some(denial.to_string());
     }
     pass.observed.refusals.get(node_id).cloned()
 }

@@ -39,7 +39,10 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::{Semaphore, broadcast, oneshot, watch};
+use tokio::{
+    sync::{Semaphore, broadcast, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     api::ids::Namespace,
@@ -58,6 +61,8 @@ use crate::{
 
 /// How often the policy folder is read again, whether or not there was an event.
 pub const RESCAN: Duration = Duration::from_secs(10);
+/// How long the end waits for decisions under way, each of which takes some milliseconds at most.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The policy of one controller. Copies share everything; with the last one the reload thread ends.
 #[derive(Clone)]
@@ -197,10 +202,18 @@ impl Policies {
         self.shared.in_force.records().lost()
     }
 
-    /// Writes down what waits to be recorded, which blocks for some seconds at worst. To be called at the end, when nothing
-    /// is decided any more: later decisions count as lost.
-    pub fn end_records(&self) {
-        self.shared.in_force.records().end();
+    /// Writes down what is still to be recorded, decisions under way included, which takes some seconds at worst. To be
+    /// called at the end: later decisions count as lost.
+    pub async fn end_records(&self) {
+        // Whoever decides holds a permit until that is recorded.
+        let all = u32::try_from(Host::decisions_at_once()).unwrap_or(u32::MAX);
+        if timeout(END_PATIENCE, self.shared.threads.acquire_many(all)).await.is_err() {
+            tracing::warn!("decisions are still under way at the end");
+        }
+        let in_force = Arc::clone(&self.shared.in_force);
+        if tokio::task::spawn_blocking(move || in_force.records().end()).await.is_err() {
+            tracing::warn!("the decision records ended badly");
+        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,6 +1,6 @@
 //! What the controller shows of policy: the set in force, and why a newer one is not.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
@@ -73,5 +73,26 @@ impl State {
     /// At least one module is given the final pod.
     pub fn needs_pod(&self) -> bool {
         self.modules.iter().any(|module| module.needs_pod)
+    }
+
+    /// What is in force, in words: `generation 2 in force: builtin, images, next (shadow)`.
+    pub fn in_force(&self) -> String {
+        let named = |module: &ModuleState| match module.mode {
+            Mode::Enforce => module.name.clone(),
+            Mode::Shadow => format!("{} (shadow)", module.name),
+        };
+        let modules: Vec<_> = self.modules.iter().map(named).collect();
+        match self.generation {
+            0 => "nothing in force: no pod is created".to_owned(),
+            generation => format!("generation {generation} in force: {}", modules.join(", ")),
+        }
+    }
+}
+
+/// On one line, with what to change.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason.replace('\n', " "))?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " (hint: {hint})"))
     }
 }

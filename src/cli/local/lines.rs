@@ -80,17 +80,9 @@ pub fn log(prefix: &str, line: &str) -> String {
 
 /// `policy │ generation 2 in force: builtin, deny-all`, or what was refused and why.
 pub fn policy_state(state: &State) -> String {
-    let modules: Vec<_> = state.modules.iter().map(|module| module.name.as_str()).collect();
-    let in_force = match state.generation {
-        0 => "nothing in force: no pod is created".to_owned(),
-        generation => format!("generation {generation} in force: {}", modules.join(", ")),
-    };
     match &state.refusal {
-        None => format!("policy │ {in_force}"),
-        Some(refusal) => {
-            let hint = refusal.hint.as_ref().map_or_else(String::new, |hint| format!(" (hint: {hint})"));
-            format!("policy │ {in_force}; refused: {}{hint}", refusal.reason.replace('\n', " "))
-        }
+        None => format!("policy │ {}", state.in_force()),
+        Some(refusal) => format!("policy │ {}; refused: {refusal}", state.in_force()),
     }
 }
 

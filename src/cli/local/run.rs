@@ -28,10 +28,11 @@ use crate::{
             logs,
             names::{NAMESPACE, Names},
             span, tree,
-            world::{self, World},
+            world::{self, Given, World},
         },
         logging,
         output::{self, Format},
+        records,
     },
     policy::{audit::Record, state::State},
 };
@@ -50,6 +51,7 @@ Examples:
   landfall local run hello.yaml --with templates.yaml --timeout 5m
   landfall local run hello.yaml -o json | jq -r .status.phase
   landfall local run hello.yaml --policies ./policies --cluster other
+  landfall local run hello.yaml --decision-records decisions.jsonl
 
 The files hold one Workflow, and whatever it needs. A ConfigMap named workflow-controller-configmap \
 configures the controller. Every cluster that a template, a rule or the Secret \"clusters\" names is \
@@ -67,6 +69,9 @@ pub struct Arguments {
     /// A folder with policy modules, *.wasm; files that change in it are taken up
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// A file that each decision of policy is added to, as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    decision_records: Option<PathBuf>,
     /// One more cluster, beside those that the files name
     #[arg(long, value_name = "NAME")]
     cluster: Vec<ClusterName>,
@@ -99,7 +104,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let mut interrupt = Interrupt::listen()?;
     logging::start(logging::Format::Text, logging::QUIET)?;
     let display = Display::new(arguments.output == Format::Json);
-    let Some(mut world) = World::start(&names, &objects, arguments.policies, &mut interrupt).await? else {
+    let given = Given {
+        policy_folder: arguments.policies,
+        records: records::to_file(arguments.decision_records),
+        ..Given::default()
+    };
+    let Some(mut world) = World::start(&names, &objects, given, &mut interrupt).await? else {
         return Ok(Outcome::Interrupted);
     };
     if objects.iter().any(Object::is_cluster_list) {

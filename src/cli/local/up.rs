@@ -20,14 +20,16 @@ use crate::{
     cli::{
         Outcome, hint,
         interrupt::Interrupt,
+        listen::{self, Listen},
         local::{
             files::{self, Object},
             lines,
             names::{NAMESPACE, Names},
-            world::{self, World},
+            world::{self, Given, World},
         },
         logging,
         output::{self, Format},
+        records,
     },
     local::{
         apiserver::Listening,
@@ -45,6 +47,7 @@ Examples:
   landfall local up
   landfall local up manifests/examples/multi-cluster.yaml --policies ./policies
   landfall local up --cluster other --port 7001 --kubeconfigs ./kubeconfigs
+  landfall local up --listen 127.0.0.1:9090 --decision-records decisions.jsonl
 
 Each cluster listens on 127.0.0.1; its kubeconfig is written, and how kubectl reaches it is printed. \
 Nothing is kept: after Ctrl-C, which ends it, all is gone.")]
@@ -58,6 +61,12 @@ pub struct Arguments {
     /// A folder with policy modules, *.wasm; files that change in it are taken up
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// A file that each decision of policy is added to, as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    decision_records: Option<PathBuf>,
+    /// Where the controller's /healthz, /readyz and /metrics are served: an address, or off
+    #[arg(long, value_name = "ADDRESS", default_value = "off")]
+    listen: Listen,
     /// The port of the first cluster, whose followers get the next ones; free ones if not given
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -84,7 +93,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let names = Names::of(&objects, &arguments.cluster)?;
     let mut interrupt = Interrupt::listen()?;
     logging::start(logging::Format::Text, logging::QUIET)?;
-    let Some(mut world) = World::start(&names, &objects, arguments.policies.clone(), &mut interrupt).await? else {
+    let given = Given {
+        policy_folder: arguments.policies.clone(),
+        records: records::to_file(arguments.decision_records.clone()),
+        listener: listen::bind(&arguments.listen).await?,
+    };
+    let Some(mut world) = World::start(&names, &objects, given, &mut interrupt).await? else {
         return Ok(Outcome::Interrupted);
     };
     let served = serve(&mut world, &objects, &arguments, &mut interrupt).await;

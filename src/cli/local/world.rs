@@ -10,7 +10,7 @@ use kube::{
     core::GroupVersionKind,
     discovery::{Scope, pinned_kind},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
         logs::Logs,
         runtime::{self, Runtime},
     },
-    policy::{self, Policies},
+    policy::{self, Policies, recorder::Sink},
 };
 
 /// Clusters in this process and the controller of the first.
@@ -43,6 +43,17 @@ pub struct World {
     controller: Option<JoinHandle<anyhow::Result<()>>>,
     images: JoinHandle<()>,
     ended: CancellationToken,
+}
+
+/// What the command line gives to the controller and its policy.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The folder with policy modules.
+    pub policy_folder: Option<PathBuf>,
+    /// Where decisions are recorded.
+    pub records: Sink,
+    /// Where the controller tells how it is.
+    pub listener: Option<TcpListener>,
 }
 
 /// One cluster.
@@ -65,12 +76,13 @@ impl World {
     pub async fn start(
         names: &Names,
         objects: &[Object],
-        policy_folder: Option<PathBuf>,
+        given: Given,
         interrupt: &mut Interrupt,
     ) -> anyhow::Result<Option<World>> {
+        let Given { policy_folder, records, listener } = given;
         let mut clusters = Vec::new();
         let begun = tokio::select! {
-            begun = begin(&mut clusters, names, objects, policy_folder) => begun.map(Some),
+            begun = begin(&mut clusters, names, objects, (policy_folder, records)) => begun.map(Some),
             () = interrupt.received() => Ok(None),
         };
         let Ok(Some((policies, images))) = begun else {
@@ -89,6 +101,7 @@ impl World {
             namespace: names.controller_namespace.clone(),
             managed: None,
             instance_id: names.settings.instance_id.clone(),
+            listener,
         };
         let controller = tokio::spawn(controller::run(options, ended.clone()));
         let images = tokio::spawn(images::keep(home, names.controller_namespace.to_string(), images));
@@ -124,6 +137,7 @@ impl World {
             }
         }
         self.connections.shutdown().await;
+        self.policies.end_records().await;
         end(self.clusters).await;
     }
 }
@@ -133,11 +147,11 @@ async fn begin(
     clusters: &mut Vec<Cluster>,
     names: &Names,
     objects: &[Object],
-    policy_folder: Option<PathBuf>,
+    (folder, records): (Option<PathBuf>, Sink),
 ) -> anyhow::Result<(Policies, watch::Sender<Images>)> {
     let configuration = configuration(objects)?;
     let options =
-        policy::Options { folder: policy_folder, config: names.settings.policy.clone(), ..policy::Options::default() };
+        policy::Options { folder, config: names.settings.policy.clone(), records, ..policy::Options::default() };
     let policies = tokio::task::spawn_blocking(|| Policies::start(options));
     let (images, read_images) = watch::channel(images::read(&configuration)?);
     for name in names.clusters() {

@@ -4,4 +4,5 @@ mod binary;
 mod bad_input;
 mod local_run;
 mod local_up;
+mod records;
 mod tree;

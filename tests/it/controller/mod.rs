@@ -2,6 +2,7 @@
 
 mod clusters;
 mod faults;
+mod policy_status;
 mod roles;
 mod runs;
 mod world;

@@ -50,8 +50,6 @@ async fn denial_ends_the_node_and_nothing_is_created() {
          \"argo\" allows cluster \"other\", namespace \"argo\"; allowed there: namespaces \"other-ns\"";
     assert_eq!((outcome(&workflow).as_str(), node(&workflow, "denied").as_str()), (expected, expected));
     assert!(world.other.pods("argo").await.is_empty());
-    let said = |event: &Event| event.reason.as_deref() == Some("PolicyDenied");
-    world.home.first_event(said).await;
     world.shutdown().await;
 }
 
@@ -84,7 +82,7 @@ async fn broken_roles_leave_the_last_good_ones_and_say_why() {
     set_roles(&world, "- namespace: argo\n  rulez: []\n").await;
     let state = states.wait_for(|state| state.refusal.is_some()).await.expect("policy goes on").clone();
     assert_eq!(state.generation, generation);
-    let said = |event: &Event| event.reason.as_deref() == Some("ConfigurationRefused");
+    let said = |event: &Event| event.reason.as_deref() == Some("PolicyRefused");
     let event = world.home.first_event(said).await;
     assert!(event.message.as_deref().unwrap_or_default().contains("rulez"), "{event:?}");
 

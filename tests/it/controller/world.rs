@@ -1,7 +1,7 @@
 //! Two clusters in this process, a controller at home, and a gate before each through which the controller speaks to it:
 //! what a network does to it, the gate does. The clusters, the policy and the controller are the real ones.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, time::Duration};
 
 use axum::body::Body as Reply;
 use futures::{StreamExt, TryStreamExt};
@@ -26,7 +26,12 @@ use landfall::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
@@ -46,6 +51,8 @@ pub enum Gate {
     RefuseSecrets,
     /// Refuse to watch pods, but not to list them.
     RefuseWatches,
+    /// Refuse what is applied, as where the right to patch is missing.
+    RefuseApplies,
     /// Change the workflow just before the controller's next write of it reaches the server.
     Meddle,
     /// Keep writes of workflows waiting.
@@ -68,6 +75,8 @@ pub struct World {
     pub policies: Policies,
     /// Those of the controller that was started last.
     pub clusters: Option<Clusters>,
+    /// Where the controller that was started last tells how it is.
+    pub address: Option<SocketAddr>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -89,7 +98,7 @@ impl World {
         let settings = controller::config::load(home.client(), &"argo".parse().unwrap()).await.unwrap();
         let options = policy::Options { config: settings.policy, ..policy::Options::default() };
         let policies = Policies::start(options).unwrap();
-        World { home, other, policies, clusters: None, running: None }
+        World { home, other, policies, clusters: None, address: None, running: None }
     }
 
     /// With a controller, and with runtimes for the pods.
@@ -106,16 +115,30 @@ impl World {
         let clusters = Clusters::new("default".parse().unwrap(), self.home.gated_client(), Allowed::default());
         clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
         self.clusters = Some(clusters.clone());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        self.address = Some(listener.local_addr().unwrap());
         let options = controller::Options {
             clusters,
             policies: self.policies.clone(),
             namespace: "argo".parse().unwrap(),
             managed: None,
             instance_id: None,
+            listener: Some(TcpListener::from_std(listener).unwrap()),
         };
         let cancelled = CancellationToken::new();
         let task = tokio::spawn(controller::run(options, cancelled.clone()));
         self.running = Some((cancelled, task));
+    }
+
+    /// What the controller answers over HTTP: the status and the body.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address.unwrap()).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Ends the controller in the midst of whatever it does.
@@ -217,9 +240,14 @@ impl Side {
                         drop(gate.subscribe().wait_for(|gate| *gate == Gate::Open).await);
                     }
                     Gate::RefuseSecrets if is(&request, Method::GET, "/secrets") => return Ok(refusal(&lost)),
+                    Gate::RefuseApplies if request.method() == Method::PATCH => return Ok(refusal(&lost)),
                     Gate::RefuseWatches if is_watch(&request, "/pods") => return Ok(refusal(&lost)),
-                    Gate::LosePods | Gate::Meddle | Gate::HoldWorkflows | Gate::RefuseSecrets | Gate::RefuseWatches => {
-                    }
+                    Gate::LosePods
+                    | Gate::Meddle
+                    | Gate::HoldWorkflows
+                    | Gate::RefuseApplies
+                    | Gate::RefuseSecrets
+                    | Gate::RefuseWatches => {}
                 }
                 let (parts, body) = server.call(request).await.map_err(BoxError::from)?.into_parts();
                 // An outage also breaks what is under way.
@@ -318,6 +346,18 @@ impl Side {
             Ok(found) => found,
             Err(last) => panic!("waited in vain for an event, last seen: {last:#?}"),
         }
+    }
+
+    /// All Events in the namespace of the workflows, as `Type Reason object: message`, in their order.
+    pub async fn events(&self) -> Vec<String> {
+        let mut events = self.api::<Event>("argo").list(&ListParams::default()).await.unwrap().items;
+        let version = |event: &Event| event.metadata.resource_version.as_ref().unwrap().parse::<u64>().unwrap();
+        events.sort_by_key(version);
+        let text = |event: Event| {
+            let [kind, reason, message] = [event.type_, event.reason, event.message].map(Option::unwrap);
+            format!("{kind} {reason} {}: {message}", event.involved_object.name.unwrap())
+        };
+        events.into_iter().map(text).collect()
     }
 
     /// Plays the kubelet: the pod runs.

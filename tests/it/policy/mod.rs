@@ -5,6 +5,7 @@ mod chain;
 mod config;
 mod limits;
 mod modules;
+mod records;
 mod reload;
 mod roles;
 mod shadow;
