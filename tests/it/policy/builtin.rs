@@ -1,6 +1,6 @@
 //! The built-in module: the committed component is of this tree, and answers as the same crate does natively.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use landfall::policy::{
     decision::Denial,
@@ -11,7 +11,7 @@ use landfall::policy::{
 };
 use landfall_policy_builtin as native;
 
-use crate::{policy::support::request, support::modules};
+use crate::policy::support::request;
 
 #[path = "../../../policies/build/src/sources.rs"]
 mod sources;
@@ -23,13 +23,23 @@ const QUESTIONS: u64 = 400;
 #[test]
 fn the_committed_components_are_of_this_tree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (folder, component) in [("policies/builtin", BUILTIN), ("tests/guest", modules::DENY_ALL)] {
+    for folder in ["policies/builtin", "policies/images", "policies/pod-security", "tests/guest"] {
+        let name = Path::new(folder).file_name().unwrap();
+        let component = fs::read(root.join(folder).join(name).with_extension("wasm")).unwrap();
         let digest = sources::digest(&root.join(folder), &root.join("wit")).unwrap();
         assert!(
             component.ends_with(format!("{}{digest}", sources::SECTION).as_bytes()),
             "{folder} has changed: build it again with `cargo run -p policy-build -- {folder}`"
         );
     }
+}
+
+#[test]
+fn the_sdk_has_the_interface_of_this_tree() {
+    // It has a copy of its own, so that its folder can be taken elsewhere as it is.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let [own, copy] = ["wit", "policies/sdk/wit"].map(|folder| fs::read(root.join(folder).join("policy.wit")).unwrap());
+    assert!(own == copy, "wit/policy.wit has changed: copy it with `cp wit/policy.wit policies/sdk/wit/`");
 }
 
 /// SplitMix64: the same questions on every machine.
