@@ -11,14 +11,14 @@ use std::{
 };
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
     component::{Component, Linker},
 };
 
 use crate::policy::{
     compile::{Compiler, Functions},
     config::MODULES_MAX,
-    limits::{Account, MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS, Ticker},
+    limits::{self, Account, Limits, MEMORY_BYTES_MAX, STACK_BYTES, TABLE_ELEMENTS, Ticker},
 };
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
@@ -43,6 +43,9 @@ const RESIDENT_TABLE_BYTES: usize = 64 << 10;
 /// Memories of at most this size are mapped from an image: all are.
 const IMAGE_BYTES_MAX: u64 = 64 << 20;
 
+/// What a store of a metering host begins with: more than runs in any limit of time.
+const FUEL: u64 = u64::MAX;
+
 /// One engine, its ticker, and the turns at which decisions run.
 pub struct Host {
     pub(crate) engine: Engine,
@@ -50,6 +53,17 @@ pub struct Host {
     pub(crate) ticker: Ticker,
     compiler: Compiler,
     turns: Turns,
+    /// Instructions are counted.
+    metering: bool,
+}
+
+/// What running something took. Both are the same on every machine, as long as this program is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Instructions, about; 0 unless the host is [metering](Host::metering).
+    pub fuel: u64,
+    /// Memory, all linear memories together.
+    pub memory_bytes: u64,
 }
 
 /// So many may run at once; who comes later waits. A full pool is no reason to deny.
@@ -69,12 +83,29 @@ impl Host {
     /// The machine refuses the address space or the thread.
     pub fn new() -> anyhow::Result<Arc<Host>> {
         let mut config = engine_config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        Host::with(config, false)
+    }
+
+    /// A host for tools that measure: it counts the instructions that modules execute, and takes modules that have more
+    /// memories than one. It is slower than that of the controller.
+    ///
+    /// # Errors
+    ///
+    /// The machine refuses the thread.
+    pub fn metering() -> anyhow::Result<Arc<Host>> {
+        let mut config = engine_config();
+        config.consume_fuel(true);
+        Host::with(config, true)
+    }
+
+    fn with(mut config: Config, metering: bool) -> anyhow::Result<Arc<Host>> {
         let compiler = Compiler::new(&mut config)?;
         let engine = Engine::new(&config).map_err(anyhow::Error::from)?;
         let linker = Linker::new(&engine);
         let ticker = Ticker::start(engine.clone())?;
         let turns = Turns { free: Mutex::new(Host::decisions_at_once()), freed: Condvar::new() };
-        Ok(Arc::new(Host { engine, linker, ticker, compiler, turns }))
+        Ok(Arc::new(Host { engine, linker, ticker, compiler, turns, metering }))
     }
 
     /// How many decisions run at the same time.
@@ -90,6 +121,22 @@ impl Host {
         }
         *free -= 1;
         Turn(&self.turns)
+    }
+
+    /// A store for one instance, which is to keep within `limits`; the time still has to be set before each call.
+    pub(crate) fn store(&self, limits: Limits) -> Store<Account> {
+        let mut store = limits::store(&self.engine, limits);
+        if self.metering {
+            // Fuel only counts here. It is time that limits.
+            store.set_fuel(FUEL).expect("this engine counts instructions");
+        }
+        store
+    }
+
+    /// What ran in `store` so far, and the memory that it took.
+    pub(crate) fn cost(&self, store: &Store<Account>) -> Cost {
+        let left = if self.metering { store.get_fuel().unwrap_or(FUEL) } else { FUEL };
+        Cost { fuel: FUEL - left, memory_bytes: store.data().memory_bytes() as u64 }
     }
 
     /// Compiles a component; `functions` are those of its module that were compiled before.
@@ -110,7 +157,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn engine_config() -> Config {
+fn pool() -> PoolingAllocationConfig {
     let scan = PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
@@ -125,9 +172,12 @@ fn engine_config() -> Config {
         .linear_memory_keep_resident(if scan { RESIDENT_BYTES } else { RESIDENT_BYTES_BLIND })
         .table_keep_resident(RESIDENT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+fn engine_config() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .memory_init_cow(true)
         .memory_guaranteed_dense_image_size(IMAGE_BYTES_MAX)

@@ -120,6 +120,11 @@ impl Account {
     pub fn limits(&self) -> Limits {
         self.limits
     }
+
+    /// The memory that it took so far, all linear memories together. There is no giving back.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl ResourceLimiter for Account {

@@ -16,6 +16,7 @@ pub mod host;
 mod inforce;
 pub mod inspect;
 pub mod limits;
+pub mod marked;
 pub mod module;
 pub mod recorder;
 mod reload;

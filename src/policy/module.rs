@@ -14,7 +14,7 @@ use crate::{
         compile::Functions,
         decision::{CODE_TIME_LIMIT, Denial},
         digest::Digest,
-        host::Host,
+        host::{Cost, Host},
         inspect::{self, Unfit},
         limits::{self, Account, Failure, Limits, MODULE_BYTES},
         request::{Creates, PodJson, Request, Workflow},
@@ -136,6 +136,18 @@ impl Prepared {
         &self.component
     }
 
+    /// What an instance and its `configure` take, within the limits that hold where none are configured.
+    ///
+    /// # Errors
+    ///
+    /// It exports something else, refuses the settings, or a call does not end as it should.
+    pub fn measure_configure(&self, host: &Host, settings: &serde_json::Value) -> Result<Cost, LoadError> {
+        let exports = exports_of(host, &self.component)?;
+        let (mut store, _, running) = instantiate(host, &exports, Limits::default())?;
+        call_configure(host, &mut store, &running, &settings.to_string())?;
+        Ok(host.cost(&store))
+    }
+
     /// Configures the component with `settings`, takes a snapshot and tries one request on it, all within the limits that
     /// hold where none are configured.
     ///
@@ -246,15 +258,25 @@ impl Module {
 
     /// Asks the module. `None` is no objection. Whatever goes wrong is a failure, which the caller has to deny for.
     pub fn ask(&self, host: &Host, request: &Request) -> Result<Option<Denial>, Failure> {
-        let mut store = limits::store(&host.engine, self.limits);
-        limits::set_time(&mut store, self.limits.decision_time);
+        self.ask_in(&mut host.store(self.limits), host, request)
+    }
+
+    /// The same, and what it took, instance and all.
+    pub fn measure(&self, host: &Host, request: &Request) -> Result<(Option<Denial>, Cost), Failure> {
+        let mut store = host.store(self.limits);
+        let answer = self.ask_in(&mut store, host, request)?;
+        Ok((answer, host.cost(&store)))
+    }
+
+    fn ask_in(&self, store: &mut Store<Account>, host: &Host, request: &Request) -> Result<Option<Denial>, Failure> {
+        limits::set_time(store, self.limits.decision_time);
         let _running = host.ticker.running();
         let exports = match &self.form {
-            Form::Snapshot(exports) => exports.instantiate(&mut store),
-            Form::Configured { exports, settings, .. } => configured(&mut store, exports, settings),
+            Form::Snapshot(exports) => exports.instantiate(&mut *store),
+            Form::Configured { exports, settings, .. } => configured(store, exports, settings),
         };
-        let exports = exports.map_err(|error| limits::failure(&error, &store))?;
-        self.call(&mut store, &exports, request)
+        let exports = exports.map_err(|error| limits::failure(&error, store))?;
+        self.call(store, &exports, request)
     }
 
     fn call(
@@ -294,7 +316,7 @@ pub(in crate::policy) fn instantiate(
     exports: &ExportsPre<Account>,
     limits: Limits,
 ) -> Result<(Store<Account>, Instance, Exports), LoadError> {
-    let mut store = limits::store(&host.engine, limits);
+    let mut store = host.store(limits);
     limits::set_time(&mut store, limits.configure_time);
     let _running = host.ticker.running();
     let started = exports.instance_pre().instantiate(&mut store);

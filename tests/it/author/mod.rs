@@ -1,4 +1,5 @@
 //! Tools for policy authors, on real modules.
 
+mod cover;
 mod removal;
 mod support;
