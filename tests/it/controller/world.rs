@@ -53,6 +53,10 @@ pub enum Gate {
     RefuseWatches,
     /// Refuse what is applied, as where the right to patch is missing.
     RefuseApplies,
+    /// Refuse to show a single pod.
+    RefusePods,
+    /// Answer writes of the workflow `contested` as if another had been quicker, though nobody was.
+    Contest,
     /// Change the workflow just before the controller's next write of it reaches the server.
     Meddle,
     /// Keep writes of workflows waiting.
@@ -239,11 +243,14 @@ impl Side {
                         lost.send_modify(|lost| *lost += 1);
                         drop(gate.subscribe().wait_for(|gate| *gate == Gate::Open).await);
                     }
-                    Gate::RefuseSecrets if is(&request, Method::GET, "/secrets") => return Ok(refusal(&lost)),
-                    Gate::RefuseApplies if request.method() == Method::PATCH => return Ok(refusal(&lost)),
-                    Gate::RefuseWatches if is_watch(&request, "/pods") => return Ok(refusal(&lost)),
+                    Gate::Contest if is(&request, Method::PUT, "/workflows/contested") => {
+                        return Ok(refusal(409, "Conflict", &lost));
+                    }
+                    now if is_refused(now, &request) => return Ok(refusal(403, "Forbidden", &lost)),
                     Gate::LosePods
                     | Gate::Meddle
+                    | Gate::Contest
+                    | Gate::RefusePods
                     | Gate::HoldWorkflows
                     | Gate::RefuseApplies
                     | Gate::RefuseSecrets
@@ -389,11 +396,21 @@ fn is_watch(request: &Request<Body>, path: &str) -> bool {
     is(request, Method::GET, path) && request.uri().query().is_some_and(|query| query.contains("watch=true"))
 }
 
-fn refusal(refused: &watch::Sender<u32>) -> Response<Reply> {
+fn is_refused(gate: Gate, request: &Request<Body>) -> bool {
+    match gate {
+        Gate::RefuseSecrets => is(request, Method::GET, "/secrets"),
+        Gate::RefuseApplies => request.method() == Method::PATCH,
+        Gate::RefuseWatches => is_watch(request, "/pods"),
+        Gate::RefusePods => is(request, Method::GET, "/pods/"),
+        Gate::Open | Gate::Closed | Gate::LosePods | Gate::Meddle | Gate::HoldWorkflows | Gate::Contest => false,
+    }
+}
+
+fn refusal(code: u16, reason: &str, refused: &watch::Sender<u32>) -> Response<Reply> {
     refused.send_modify(|refused| *refused += 1);
-    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
-        "message": "forbidden by the gate", "code": 403});
-    Response::builder().status(403).body(Reply::from(status.to_string())).unwrap()
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
+        "message": "forbidden by the gate", "code": code});
+    Response::builder().status(code).body(Reply::from(status.to_string())).unwrap()
 }
 
 async fn meddle(client: &Client, path: &str) {
