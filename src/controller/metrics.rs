@@ -25,7 +25,8 @@ use prometheus_client::{
 use crate::policy::{
     Policies,
     audit::{Observer, Record},
-    decision::{Answer, Difference},
+    decision::Answer,
+    state::Differences,
 };
 
 /// What stands before the name of every number.
@@ -65,7 +66,6 @@ impl Metrics {
 struct Decisions {
     answers: Family<AnswerLabels, Counter>,
     seconds: Histogram,
-    differences: Family<DifferenceLabels, Counter>,
     codes: Mutex<HashSet<String>>,
 }
 
@@ -75,26 +75,17 @@ struct AnswerLabels {
     code: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DifferenceLabels {
-    module: String,
-    kind: &'static str,
-}
-
 impl Decisions {
     fn register(registry: &mut Registry) -> Decisions {
         let decisions = Decisions {
             answers: Family::default(),
             seconds: Histogram::new(DECISION_SECONDS),
-            differences: Family::default(),
             codes: Mutex::default(),
         };
         let help = "Decisions of policy, by verdict and, for denials, by reason code";
         registry.register("policy_decisions", help, decisions.answers.clone());
         let help = "How long decisions took, all modules together";
         registry.register("policy_decision_seconds", help, decisions.seconds.clone());
-        let help = "Decisions from which a shadow module differed, by module and by how";
-        registry.register("policy_shadow_differences", help, decisions.differences.clone());
         decisions
     }
 
@@ -105,12 +96,6 @@ impl Decisions {
         };
         self.answers.get_or_create(&AnswerLabels { verdict, code }).inc();
         self.seconds.observe(record.nanoseconds as f64 / 1e9);
-        for module in &record.modules {
-            if let Some(kind) = module.difference.map(Difference::as_str) {
-                let labels = DifferenceLabels { module: module.name.clone(), kind };
-                self.differences.get_or_create(&labels).inc();
-            }
-        }
     }
 
     fn bounded(&self, code: &str) -> String {
@@ -151,6 +136,13 @@ impl Collector for Standing {
         let mut reloads = encoder.encode_descriptor("policy_reloads", help, None, MetricType::Counter)?;
         for (outcome, count) in [("in-force", state.generation), ("refused", state.refusals)] {
             ConstCounter::new(count).encode(reloads.encode_family(&[("outcome", outcome)])?)?;
+        }
+        let help = "Decisions from which a shadow module differed, by module and by how";
+        let name = "policy_shadow_differences";
+        let mut differences = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for Differences { module, difference, count } in self.0.differences() {
+            let labels = [("module", module.as_str()), ("kind", difference.as_str())];
+            ConstCounter::new(count).encode(differences.encode_family(&labels)?)?;
         }
         let help = "Decisions that should have been recorded and are not";
         let lost = encoder.encode_descriptor("policy_records_lost", help, None, MetricType::Counter)?;

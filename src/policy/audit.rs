@@ -168,7 +168,7 @@ fn record(request: &Request, decision: &Decision, mut modules: Vec<Evaluation>, 
     }
     Record {
         id: String::new(),
-        time: Timestamp::now(),
+        time: now(),
         generation: decision.generation,
         set_digest: String::new(),
         request: request.without_pod(),
@@ -179,6 +179,12 @@ fn record(request: &Request, decision: &Decision, mut modules: Vec<Evaluation>, 
         cached: false,
         mode: Mode::Enforce,
     }
+}
+
+/// As precise as it is written, so that a record is read as it was.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 fn leave_out_reason(answer: &mut Answer) {

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
@@ -36,8 +36,18 @@ struct Up {
 impl Up {
     /// Starts it and reads how its clusters are reached.
     fn start(arguments: &[&str]) -> Up {
+        Up::logging("warn", arguments)
+    }
+
+    /// The same, with more or less in the log.
+    fn logging(level: &str, arguments: &[&str]) -> Up {
         let arguments = [&["local", "up", "-o", "json"], arguments].concat();
-        let mut child = landfall(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = landfall(&arguments)
+            .env("LANDFALL_LOG", level)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut text = String::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
@@ -187,5 +197,36 @@ fn a_module_takes_force_while_it_runs() {
     up.says("deny default/argo to template main: module gate, generation 2, deny-all");
     fs::write(&gate, "not a component").unwrap();
     assert!(up.says("refused: ").contains("generation 2 in force"));
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn a_refused_set_is_logged_and_told_over_http() {
+    let policies = TempDir::new().unwrap();
+    let site = policies.path().join("site.wasm");
+    fs::write(&site, modules::DENY_ALL).unwrap();
+    let mut up = Up::logging("info", &["--policies", text(policies.path()), "--listen", "127.0.0.1:0"]);
+    let line = up.says("serving /healthz, /readyz and /metrics address=");
+    let address = line.rsplit('=').next().unwrap().to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    fs::write(&site, modules::core_module()).unwrap();
+    let line = up.says("new policy refused");
+    for part in [" WARN ", "generation=1", "module=\"site\"", "site.wasm\"", "a core module", " hint=\""] {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+    let ready = get("/readyz");
+    assert!(ready.contains("policy refused: policy module \"site\"") && ready.contains("\nhint: "), "{ready}");
+    assert!(get("/metrics").contains("\nlandfall_policy_refused 1\n"));
+    assert!(get("/nothing").starts_with("HTTP/1.1 404 "));
+    fs::remove_file(&site).unwrap();
+    up.says("new policy refused");
+    fs::write(&site, BUILTIN).unwrap();
+    up.says("policy is in force generation=2");
     assert_eq!(up.interrupt(), Some(130));
 }
