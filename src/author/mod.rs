@@ -3,8 +3,11 @@
 //! Everything here works on a laptop without a cluster, with the very host that the controller uses. Printing is `cli`'s;
 //! how a module is loaded and asked is `policy`'s.
 
+pub mod chain;
 pub mod cover;
+pub mod explain;
 pub mod question;
 pub mod removal;
 pub mod subject;
 pub mod suite;
+pub mod watch;

@@ -12,6 +12,8 @@ pub mod logging;
 pub mod output;
 pub mod policy;
 pub mod records;
+pub mod snippet;
+pub mod style;
 pub mod version;
 
 use std::{
@@ -31,7 +33,7 @@ const INTERRUPTED: u8 = 130;
     name = "landfall",
     version,
     about = "Runs Argo Workflows whose steps may run in other clusters, each pod allowed first by policy modules",
-    after_help = "Examples:\n  landfall local run manifests/examples/multi-cluster.yaml\n  landfall local up\n  landfall policy check my-module.wasm\n  landfall crd | kubectl apply --server-side -f -"
+    after_help = "Examples:\n  landfall local run manifests/examples/multi-cluster.yaml\n  landfall local up\n  landfall policy test policies/*\n  landfall crd | kubectl apply --server-side -f -"
 )]
 struct Landfall {
     #[command(subcommand)]
@@ -49,7 +51,7 @@ enum Command {
     )]
     Local(local::Command),
     /// Work on policy modules
-    #[command(subcommand, after_help = "Examples:\n  landfall policy check my-module.wasm")]
+    #[command(subcommand, after_help = "Examples:\n  landfall policy test\n  landfall policy run manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml")]
     Policy(policy::Command),
     /// Print the custom resource definitions
     Crd(crd::Arguments),
@@ -86,7 +88,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Controller(arguments) => threads()?.block_on(controller::run(arguments)),
         Command::Local(command) => threads()?.block_on(local::run(command)),
-        Command::Policy(command) => policy::run(&command).map(|()| Outcome::Done),
+        Command::Policy(command) => policy::run(&command),
         Command::Crd(arguments) => crd::run(&arguments).map(|()| Outcome::Done),
         Command::Version(arguments) => version::run(&arguments).map(|()| Outcome::Done),
     }

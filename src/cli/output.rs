@@ -1,6 +1,6 @@
 //! How data is printed: text for people, JSON for programs. Data goes to stdout, all else to stderr.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -23,9 +23,9 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     text_to_stdout(&text)
 }
 
-/// Prints text. A reader that has seen enough, as `head` has, is no error.
+/// Prints text, in colour on a terminal. A reader that has seen enough, as `head` has, is no error.
 pub fn text_to_stdout(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("writing to stdout"),

@@ -100,7 +100,11 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> anyhow::Result<Request> {
+/// What policy is asked about a pod that `workflow` is to have.
+///
+/// # Errors
+/// If the pod can't be put into a question, which no plan of the engine leads to.
+pub fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> anyhow::Result<Request> {
     let metadata = &workflow.metadata;
     Ok(Request {
         home: home.clone(),

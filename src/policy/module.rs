@@ -25,6 +25,9 @@ use crate::{
 /// Trials of a module that was just loaded, should the ones before have taken too long.
 const COLD_TRIALS: usize = 3;
 
+/// The interface of a module's notes. A module may export it or not, so no bindings are made of it.
+const TRACE: &str = "landfall:policy/trace@1.0.0";
+
 /// A component compiled once, whatever settings it is given. Two with the same digest are the same.
 pub struct Prepared {
     bytes: Arc<[u8]>,
@@ -277,6 +280,44 @@ impl Module {
         };
         let exports = exports.map_err(|error| limits::failure(&error, store))?;
         self.call(store, &exports, request)
+    }
+
+    /// Asks the module and gives back what it notes meanwhile, a line each; `None` where it exports no notes. These are for
+    /// explaining a decision: none is made by them.
+    ///
+    /// # Errors
+    ///
+    /// A call does not end as it should.
+    pub fn notes(&self, host: &Host, request: &Request) -> Result<Option<Vec<String>>, Failure> {
+        let mut store = limits::store(&host.engine, self.limits);
+        limits::set_time(&mut store, self.limits.configure_time);
+        let _running = host.ticker.running();
+        let found = self.take_notes(&mut store, request);
+        found.map_err(|error| limits::failure(&error, &store))
+    }
+
+    fn take_notes(&self, store: &mut Store<Account>, request: &Request) -> wasmtime::Result<Option<Vec<String>>> {
+        let (pre, settings) = match &self.form {
+            Form::Snapshot(exports) => (exports, None),
+            Form::Configured { exports, settings, .. } => (exports, Some(settings)),
+        };
+        let instance = pre.instance_pre().instantiate(&mut *store)?;
+        let Some(interface) = instance.get_export_index(&mut *store, None, TRACE) else { return Ok(None) };
+        let function = |store: &mut Store<Account>, name| instance.get_export_index(store, Some(&interface), name);
+        let (Some(start), Some(take)) = (function(store, "start"), function(store, "take")) else { return Ok(None) };
+        let start = instance.get_typed_func::<(), ()>(&mut *store, start)?;
+        let take = instance.get_typed_func::<(), (Vec<String>,)>(&mut *store, take)?;
+        let exports = exports_loaded(store, &instance)?;
+        if let Some(settings) = settings {
+            // It took the same settings when it was loaded.
+            drop(exports.landfall_policy_policy().call_configure(&mut *store, settings)?);
+        }
+        start.call(&mut *store, ())?;
+        bindings::with_request(request, self.needs, |request| {
+            exports.landfall_policy_policy().call_authorize(&mut *store, request)
+        })?;
+        let (notes,) = take.call(&mut *store, ())?;
+        Ok(Some(notes))
     }
 
     fn call(

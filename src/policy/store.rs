@@ -240,7 +240,8 @@ impl Chain {
 }
 
 impl Member {
-    fn ask(&self, host: &Host, request: &Request) -> Said<'_> {
+    /// Asks it, alone.
+    pub fn ask(&self, host: &Host, request: &Request) -> Said<'_> {
         let start = Instant::now();
         let answer = match self.module.ask(host, request) {
             Ok(None) => Answer::Allow,

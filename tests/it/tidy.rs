@@ -67,7 +67,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("proptest::", &["author"]),
     ("quick_junit::", &["cli"]),
     ("prometheus_client::", &["controller"]),
-    ("notify::", &["policy"]),
+    // `author` watches what an author works on; what is in force is for `policy` alone to watch.
+    ("notify::", &["policy", "author"]),
     ("rayon::", &["policy"]),
     ("clap::", &["cli"]),
     ("indicatif::", &["cli"]),

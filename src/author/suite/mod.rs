@@ -5,6 +5,8 @@
 
 mod matrix;
 mod read;
+pub mod run;
+pub mod snapshot;
 
 use std::{
     fs, io,

@@ -149,7 +149,7 @@ impl Reader {
         };
         let at = join(path, "name");
         let name = self.text(&at, found);
-        if name.is_empty() || name.contains(char::is_control) {
+        if matches!(found.value, Value::Text(_)) && (name.is_empty() || name.contains(char::is_control)) {
             self.mistake(found.line, &at, "a name is one line of text".to_owned());
         }
         if let Some(line) = names.insert(name.clone(), found.line) {
@@ -178,9 +178,9 @@ impl Reader {
     /// be in the text.
     fn role_settings(&mut self, path: &str, node: &Node) -> serde_json::Value {
         let mut inner = Reader { key: self.key, mistakes: Vec::new(), warnings: Vec::new() };
-        // Lines in a text count from the line after the `|`.
+        // The line of a text is the one that its first line stands in.
         let (roles, offset) = match &node.value {
-            Value::Text(text) => (inner.roles(text), node.line),
+            Value::Text(text) => (inner.roles(text), node.line.saturating_sub(1)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => {
                 (inner.roles_of(node), 0)
             }

@@ -1,11 +1,11 @@
 //! `landfall local`: clusters in this process, with the controller.
 
 mod display;
-mod files;
+pub mod files;
 mod images;
 pub mod lines;
 mod logs;
-mod names;
+pub mod names;
 pub mod run;
 mod span;
 pub mod tree;

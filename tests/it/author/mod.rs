@@ -2,4 +2,5 @@
 
 mod cover;
 mod removal;
+mod suites;
 mod support;

@@ -1,0 +1,205 @@
+//! A chain of modules on a laptop: one module with its settings, or all that a configuration and a folder make. With the
+//! modules comes what they were made of, so that a decision can be explained.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use crate::{
+    author::{removal, subject::Subject},
+    policy::{
+        config::{Config, ModulesConfig},
+        decision::{MODULE_BUILTIN, Mode},
+        folder::{Files, Folder, FolderError, Reading},
+        host::Host,
+        module::{LoadError, Prepared},
+        store::{self, BUILTIN, Member, SetError, Store},
+        yaml::{self, Node, Value},
+    },
+};
+
+/// Modules that are asked one after the other.
+pub struct Chain {
+    /// As the controller would have them.
+    pub modules: store::Chain,
+    /// What each was made of, in the same order.
+    pub sources: Vec<Source>,
+}
+
+/// What a module was made of.
+pub struct Source {
+    /// The component.
+    pub bytes: Arc<[u8]>,
+    /// What it was configured with.
+    pub settings: serde_json::Value,
+    /// Where the settings stand.
+    pub origin: Origin,
+}
+
+/// Where the settings of a module stand.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Nowhere: there are none.
+    None,
+    /// In a file of their own.
+    File {
+        /// As it was named.
+        file: PathBuf,
+        /// What stands in it.
+        root: Node,
+    },
+    /// In a case of a suite, whose line this is.
+    Case {
+        /// The suite.
+        file: PathBuf,
+        /// The line.
+        line: u64,
+    },
+    /// In the text of `namespaceRoles`.
+    Roles(Node),
+    /// In the text of `policies`: the settings of one module.
+    Policies(Node),
+}
+
+/// Why there is no chain.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The module is refused.
+    #[error("{module}: {error}")]
+    Refused {
+        /// Its file, or its name.
+        module: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// The folder gives no set.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The configuration and the folder make no set.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// The configuration lists modules, and no folder was named.
+    #[error("the configuration lists policy modules, and no folder with them is named")]
+    NoFolder,
+}
+
+impl ChainError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ChainError::Refused { error, .. } => error.hint().map(str::to_owned),
+            ChainError::Set(error) => error.hint(),
+            ChainError::NoFolder => Some("name it: --policies FOLDER".to_owned()),
+            ChainError::Folder(_) => None,
+        }
+    }
+}
+
+impl Chain {
+    /// One module alone.
+    ///
+    /// # Errors
+    ///
+    /// It would be refused.
+    pub fn of_subject(
+        host: &Host,
+        subject: &Subject,
+        settings: serde_json::Value,
+        origin: Origin,
+    ) -> Result<Chain, ChainError> {
+        let shown = subject.file.as_ref().map_or_else(|| subject.name.clone(), |file| file.display().to_string());
+        let refused = |error| ChainError::Refused { module: shown.clone(), error };
+        let prepared = Prepared::new(host, Arc::clone(&subject.bytes)).map_err(refused)?;
+        let module = Arc::new(prepared.configure(host, &subject.name, &settings).map_err(refused)?);
+        let source = Source { bytes: Arc::clone(&subject.bytes), settings, origin };
+        let modules = store::Chain::new(1, vec![Member { module, mode: Mode::Enforce }]);
+        Ok(Chain { modules, sources: vec![source] })
+    }
+
+    /// All modules that the configuration wants of the folder, as the controller would load them. The texts are those of
+    /// `namespaceRoles` and `policies`.
+    ///
+    /// # Errors
+    ///
+    /// The controller would refuse the set.
+    pub fn of_config(
+        host: &Host,
+        config: &Config,
+        [roles, policies]: [Option<&str>; 2],
+        folder: Option<&Path>,
+    ) -> Result<Chain, ChainError> {
+        let files = match folder {
+            Some(folder) => read_folder(folder)?,
+            None if matches!(config.chain.modules, ModulesConfig::Listed(_)) => return Err(ChainError::NoFolder),
+            None => Files::default(),
+        };
+        let members = Store::default().load(host, config, &files)?;
+        let policies = policies.and_then(|text| yaml::parse(text).ok());
+        let mut sources = Vec::new();
+        for member in &members {
+            let name = member.module.name();
+            if name == MODULE_BUILTIN {
+                let origin = roles.and_then(|text| yaml::parse(text).ok()).map_or(Origin::None, Origin::Roles);
+                sources.push(Source { bytes: BUILTIN.into(), settings: config.roles.to_settings(), origin });
+                continue;
+            }
+            let file = format!("{name}.wasm");
+            let bytes = files.files.get(&file).map_or_else(|| Arc::from(Vec::new()), Arc::clone);
+            let (settings, origin) = match &config.chain.modules {
+                ModulesConfig::WholeFolder => (serde_json::json!({}), Origin::None),
+                ModulesConfig::Listed(modules) => {
+                    let listed = modules.iter().find(|module| module.file == file);
+                    let settings = listed.map_or_else(|| serde_json::json!({}), |module| module.settings.clone());
+                    let node = policies.as_ref().and_then(|root| settings_of(root, &file));
+                    (settings, node.cloned().map_or(Origin::None, Origin::Policies))
+                }
+            };
+            sources.push(Source { bytes, settings, origin });
+        }
+        Ok(Chain { modules: store::Chain::new(1, members), sources })
+    }
+}
+
+impl Origin {
+    /// Where an element of the settings stands, as it is shown; nothing where that isn't known.
+    pub fn place(&self, path: &removal::Path) -> Option<String> {
+        match self {
+            Origin::None => None,
+            Origin::File { file, root } => Some(format!("{}:{}", file.display(), removal::line(root, path)?)),
+            Origin::Case { file, line } => Some(format!("{}:{line}", file.display())),
+            Origin::Roles(root) => {
+                // The list stands in the settings under a name of its own.
+                let rest = removal::Path(path.0.iter().skip(1).cloned().collect());
+                Some(format!("namespaceRoles line {}", removal::line(root, &rest)?))
+            }
+            Origin::Policies(root) => Some(format!("policies line {}", removal::line(root, path)?)),
+        }
+    }
+}
+
+/// Waits until the files stand still, which takes a tenth of a second at most.
+fn read_folder(folder: &Path) -> Result<Files, FolderError> {
+    let mut reader = Folder::default();
+    loop {
+        match reader.read(folder)? {
+            Reading::Complete(files) => return Ok(files),
+            Reading::Unsettled(pause) => thread::sleep(pause),
+        }
+    }
+}
+
+fn settings_of<'n>(root: &'n Node, file: &str) -> Option<&'n Node> {
+    let modules = field(root, "modules")?;
+    let Value::List(items) = &modules.value else { return None };
+    let named = |item: &&Node| field(item, "file").is_some_and(|name| name.value == Value::Text(file.to_owned()));
+    field(items.iter().find(named)?, "settings")
+}
+
+fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    match &node.value {
+        Value::Map(fields) => fields.iter().find(|(key, _)| key.name == name).map(|(_, node)| node),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
+    }
+}
