@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use landfall::policy::store::BUILTIN;
+use landfall::policy::{audit::Record, store::BUILTIN};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -228,5 +228,41 @@ fn a_refused_set_is_logged_and_told_over_http() {
     up.says("new policy refused");
     fs::write(&site, BUILTIN).unwrap();
     up.says("policy is in force generation=2");
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+#[test]
+fn a_controller_from_outside_records_to_stdout_until_it_ends() {
+    if !has_kubectl() {
+        return;
+    }
+    let mut up = Up::start(&[]);
+    // It works on what bears its ID, and the one of `local up` doesn't.
+    up.kubectl_says("default", &["create", "namespace", "second"], "created");
+    let id = ["create", "configmap", "workflow-controller-configmap", "--from-literal=instanceID=second"];
+    up.kubectl_says("default", &[&["-n", "second"], &id[..]].concat(), "created");
+    let kubeconfig = up.cluster("default")["kubeconfig"].as_str().unwrap();
+    let mut second =
+        landfall(&["controller", "--kubeconfig", kubeconfig, "--namespace", "second", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let log = lines_of(second.stderr.take().unwrap());
+    while !log.recv_timeout(PATIENCE).unwrap().contains("controller is running") {}
+    let label = "labels: {workflows.argoproj.io/controller-instanceid: second}";
+    let workflow = argosay("recorded", "[echo]").replace("{name: recorded}", &format!("{{name: recorded, {label}}}"));
+    let (_folder, path) = file("one.yaml", &workflow);
+    up.kubectl_says("default", &["-n", "argo", "create", "-f", text(&path)], "created");
+    let finished =
+        ["-n", "argo", "wait", "workflow", "recorded", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"];
+    up.kubectl_says("default", &finished, "condition met");
+    let signalled = Command::new("kill").args(["-INT", &second.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    let output = second.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let records: Vec<Record> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!records.is_empty() && records.iter().all(|record| record.request.workflow.name == "recorded"), "{stdout}");
     assert_eq!(up.interrupt(), Some(130));
 }
