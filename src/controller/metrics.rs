@@ -146,6 +146,9 @@ impl Collector for Standing {
         }
         let help = "Decisions that should have been recorded and are not";
         let lost = encoder.encode_descriptor("policy_records_lost", help, None, MetricType::Counter)?;
-        ConstCounter::new(self.0.records_lost()).encode(lost)
+        ConstCounter::new(self.0.records_lost()).encode(lost)?;
+        let help = "Decisions that no shadow module was asked about, because they came too fast";
+        let skipped = encoder.encode_descriptor("policy_shadows_skipped", help, None, MetricType::Counter)?;
+        ConstCounter::new(self.0.shadows_skipped()).encode(skipped)
     }
 }

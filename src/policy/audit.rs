@@ -126,13 +126,7 @@ impl Records {
     }
 
     /// Tells everyone of a decision.
-    pub fn tell(
-        &self,
-        request: &Request,
-        decision: &Decision,
-        (set_digest, said): (&str, Vec<Said<'_>>),
-        took: Duration,
-    ) {
+    pub fn tell(&self, request: &Request, decision: &Decision, (set_digest, said): (&str, Vec<Said>), took: Duration) {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let observer = self.observer.read().unwrap_or_else(PoisonError::into_inner).clone();
         if observer.is_none() && self.recorder.is_none() && self.listeners.receiver_count() == 0 {

@@ -23,8 +23,10 @@ use crate::policy::{
 
 /// Decisions at one time, at most: more threads than this only take the processor from each other.
 const DECISIONS_AT_ONCE_MAX: usize = 16;
-/// Instances that exist at one time, in all modules: one for each turn and one for each module of a set that is being
-/// configured and tried. The rest is for tools, which ask without a turn. No instance is ever kept idle, so the pool can't
+/// Shadows that are asked at one time.
+const SHADOWS_AT_ONCE: usize = 1;
+/// Instances that exist at one time, in all modules: one for each turn, one for shadows, and one for each module of a set
+/// that is being configured and tried. The rest is for tools, which ask without a turn. No instance is ever kept idle, so the pool can't
 /// run out, however many sets are in use while one replaces another. Address space only.
 const INSTANCES_MAX: u32 = 64;
 /// Core modules of one component. Python's has 38; one with more is refused when it is loaded, not in a decision.
@@ -33,7 +35,10 @@ const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
 /// Tables of one component. JavaScript's has 3.
 const TABLES_PER_COMPONENT_MAX: u32 = 8;
-const _: () = assert!(DECISIONS_AT_ONCE_MAX + MODULES_MAX <= INSTANCES_MAX as usize, "the pool is never exhausted");
+const _: () = assert!(
+    DECISIONS_AT_ONCE_MAX + SHADOWS_AT_ONCE + MODULES_MAX <= INSTANCES_MAX as usize,
+    "the pool is never exhausted"
+);
 /// An instance's memory up to here stays mapped between decisions, where the kernel can say which pages were written.
 const RESIDENT_BYTES: usize = 4 << 20;
 /// The same where the kernel can't, so that all of it is wiped each time.

@@ -1,8 +1,8 @@
 //! The chain in force: swapped by the reload thread, read by every decision.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    io,
+    sync::{Arc, PoisonError, RwLock},
     time::Instant,
 };
 
@@ -12,10 +12,11 @@ use crate::{
     api::ids::Namespace,
     policy::{
         audit::Records,
-        decision::{Decision, Difference, Mode},
+        decision::Decision,
         host::Host,
         request::{self, Request},
-        state::{Differences, ModuleState, Refusal, State},
+        shadows::{Decided, Shadows},
+        state::{ModuleState, Refusal, State},
         store::{self, Chain, Member},
     },
 };
@@ -26,22 +27,21 @@ pub struct InForce {
     managed: Option<Namespace>,
     chain: RwLock<Option<Arc<Chain>>>,
     state: watch::Sender<State>,
-    records: Records,
-    /// How often each shadow in force differed from what was decided.
-    differences: Mutex<BTreeMap<(String, Difference), u64>>,
+    records: Arc<Records>,
+    shadows: Shadows,
 }
 
 impl InForce {
     /// Nothing is in force yet. `managed` is the namespace of namespace mode.
-    pub fn new(host: Arc<Host>, managed: Option<Namespace>, records: Records) -> InForce {
-        InForce {
-            host,
-            managed,
-            chain: RwLock::default(),
-            state: watch::Sender::new(State::default()),
-            records,
-            differences: Mutex::default(),
-        }
+    ///
+    /// # Errors
+    ///
+    /// The machine refuses the thread for shadows.
+    pub fn new(host: Arc<Host>, managed: Option<Namespace>, records: Records) -> io::Result<InForce> {
+        let records = Arc::new(records);
+        let shadows = Shadows::start(Arc::clone(&host), Arc::clone(&records))?;
+        let state = watch::Sender::new(State::default());
+        Ok(InForce { host, managed, chain: RwLock::default(), state, records, shadows })
     }
 
     /// The host of all modules.
@@ -59,54 +59,45 @@ impl InForce {
         &self.records
     }
 
-    /// Decides and tells the record. A decision that has begun ends with the chain that it began with.
-    ///
-    /// Shadows are asked after the decision was handed to `answer`, in the same turn: they cost others their turn, and never
-    /// the answer. The record waits for them.
-    pub fn decide(&self, request: &Request, answer: impl FnOnce(Decision)) {
+    /// The thread that asks shadows.
+    pub fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
+    /// Writes down what waits to be recorded. Later decisions count as lost.
+    pub fn end(&self) {
+        self.shadows.end();
+        self.records.end();
+    }
+
+    /// Decides and tells the record. A decision that has begun ends with the chain that it began with. Shadows are asked
+    /// elsewhere, and the record waits for them.
+    pub fn decide(&self, request: &Request) -> Decision {
         let start = Instant::now();
         let chain = self.chain();
         let outside = self.managed.as_ref().and_then(|managed| request::outside_namespace_mode(managed, request));
-        let (decision, set_digest) = match (outside, &chain) {
-            (None, Some(chain)) => return self.ask(chain, request, start, answer),
-            (None, None) => (store::no_policy(&self.why_none()), ""),
-            (Some(denial), None) => (Decision::deny(denial, 0), ""),
-            (Some(denial), Some(chain)) => (Decision::deny(denial, chain.generation), chain.digest.as_str()),
+        let (decision, set_digest) = match (outside, chain) {
+            (None, Some(chain)) => return self.ask(chain, request, start),
+            (None, None) => (store::no_policy(&self.why_none()), String::new()),
+            (Some(denial), None) => (Decision::deny(denial, 0), String::new()),
+            (Some(denial), Some(chain)) => (Decision::deny(denial, chain.generation), chain.digest.clone()),
         };
-        self.records.tell(request, &decision, (set_digest, Vec::new()), start.elapsed());
-        answer(decision);
+        self.records.tell(request, &decision, (&set_digest, Vec::new()), start.elapsed());
+        decision
     }
 
-    fn ask(&self, chain: &Chain, request: &Request, start: Instant, answer: impl FnOnce(Decision)) {
+    fn ask(&self, chain: Arc<Chain>, request: &Request, start: Instant) -> Decision {
         let turn = self.host.turn();
-        let (decision, mut said) = chain.decide(&self.host, request);
-        let took = start.elapsed();
-        if !chain.has_shadows() {
-            drop(turn);
-            self.records.tell(request, &decision, (&chain.digest, said), took);
-            answer(decision);
-            return;
-        }
-        answer(decision.clone());
-        said.extend(chain.ask_shadows(&self.host, request));
+        let (decision, said) = chain.decide(&self.host, request);
         drop(turn);
-        for said in &said {
-            if let Some(difference) = said.difference(decision.is_allowed()) {
-                *self.differing().entry((said.module().to_owned(), difference)).or_default() += 1;
-            }
+        let took = start.elapsed();
+        if chain.shadows().is_empty() {
+            self.records.tell(request, &decision, (&chain.digest, said), took);
+        } else {
+            let (request, decision) = (request.clone(), decision.clone());
+            self.shadows.compare(Decided { chain, request, decision, said, took });
         }
-        self.records.tell(request, &decision, (&chain.digest, said), took);
-    }
-
-    /// How often each shadow in force differed, since it is one.
-    pub fn differences(&self) -> Vec<Differences> {
-        let counts = self.differing();
-        let counts = counts.iter().map(|((module, difference), count)| Differences {
-            module: module.clone(),
-            difference: *difference,
-            count: *count,
-        });
-        counts.collect()
+        decision
     }
 
     /// Puts `members` in force as the next generation, unless that is what is in force.
@@ -123,9 +114,6 @@ impl InForce {
             mode: *mode,
             needs_pod: module.needs_pod(),
         });
-        let is_shadow =
-            |name: &str| chain.members.iter().any(|member| member.mode == Mode::Shadow && member.module.name() == name);
-        self.differing().retain(|(name, _), _| is_shadow(name));
         let state = State {
             generation: chain.generation,
             set_digest: chain.digest.clone(),
@@ -167,50 +155,11 @@ impl InForce {
         self.chain.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn differing(&self) -> MutexGuard<'_, BTreeMap<(String, Difference), u64>> {
-        self.differences.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn why_none(&self) -> String {
         self.state
             .borrow()
             .refusal
             .as_ref()
             .map_or_else(|| "none was loaded".to_owned(), |refusal| refusal.reason.clone())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::InForce;
-    use crate::policy::{
-        audit::Records,
-        config::Config,
-        folder::Files,
-        host::Host,
-        module,
-        recorder::Sink,
-        store::{BUILTIN, Store},
-    };
-
-    #[test]
-    fn shadows_are_asked_after_the_answer_was_given() {
-        let host = Host::new().unwrap();
-        let files = [("next.wasm".to_owned(), Arc::from(BUILTIN))].into();
-        let files = Files { files, ..Files::default() };
-        let config = Config::parse(None, Some("modules: [{file: next.wasm, mode: shadow}]")).unwrap().0;
-        let members = Store::default().load(&host, &config, &files).unwrap();
-        let in_force = InForce::new(host, None, Records::new(&Sink::Off).unwrap());
-        in_force.replace(members);
-        let mut records = in_force.records().subscribe();
-        let mut answers = 0;
-        in_force.decide(&module::trial_request(), |decision| {
-            assert!(decision.is_allowed());
-            assert!(records.try_recv().is_err(), "the record, which tells of the shadow, is still to come");
-            answers += 1;
-        });
-        assert_eq!((answers, records.try_recv().unwrap().modules.len()), (1, 2));
     }
 }

@@ -24,6 +24,7 @@ pub mod request;
 pub mod roles;
 pub mod session;
 pub mod rotation;
+mod shadows;
 mod snapshot;
 pub mod state;
 pub mod store;
@@ -41,7 +42,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    sync::{Semaphore, broadcast, oneshot, watch},
+    sync::{Semaphore, broadcast, watch},
     time::timeout,
 };
 
@@ -56,7 +57,7 @@ use crate::{
         recorder::Sink,
         reload::{Reload, Signal},
         request::Request,
-        state::{Differences, Refusal, State},
+        state::{Refusal, State},
     },
 };
 
@@ -110,7 +111,8 @@ impl Policies {
     pub fn start(options: Options) -> anyhow::Result<Policies> {
         let records = Records::new(&options.records)?;
         let host = Host::new().context("setting up the WebAssembly engine")?;
-        let in_force = Arc::new(InForce::new(host, options.managed, records));
+        let in_force = InForce::new(host, options.managed, records).context("starting the thread that asks shadows")?;
+        let in_force = Arc::new(in_force);
         // A relative path has no parent to watch.
         let folder = options.folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
         let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, options.rescan);
@@ -131,8 +133,7 @@ impl Policies {
         })
     }
 
-    /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that. Shadows are
-    /// asked after this has answered.
+    /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that.
     pub async fn decide(&self, request: &Request) -> Decision {
         let failed = |reason: &str| {
             let denial = Denial::of_module(MODULE_CORE, reason, CODE_MODULE_FAILED);
@@ -143,28 +144,26 @@ impl Policies {
         };
         let in_force = Arc::clone(&self.shared.in_force);
         let request = request.clone();
-        let (sender, answer) = oneshot::channel();
-        tokio::task::spawn_blocking(move || {
-            // Whoever asked may be gone; the record is told all the same.
-            in_force.decide(&request, |decision| drop(sender.send(decision)));
+        let decided = tokio::task::spawn_blocking(move || {
+            let decision = in_force.decide(&request);
+            // Whoever asked may be gone: the place is free when the thread is.
             drop(permit);
+            decision
         });
-        match answer.await {
+        match decided.await {
             Ok(decision) => decision,
             Err(_) => failed("the policy host failed"),
         }
     }
 
-    /// Decides on this thread, which must not be one that runs async tasks, and asks the shadows as well.
+    /// Decides on this thread, which must not be one that runs async tasks.
     pub fn decide_blocking(&self, request: &Request) -> Decision {
-        let mut answer = None;
-        self.shared.in_force.decide(request, |decision| answer = Some(decision));
-        answer.expect("whatever is asked is answered")
+        self.shared.in_force.decide(request)
     }
 
-    /// How often the shadows in force differed from what was decided.
-    pub fn differences(&self) -> Vec<Differences> {
-        self.shared.in_force.differences()
+    /// How many decisions no shadow was asked about, because they came faster than shadows answer.
+    pub fn shadows_skipped(&self) -> u64 {
+        self.shared.in_force.shadows().skipped()
     }
 
     /// Takes a new configuration. It is in force when the state shows a new generation, if it changes anything.
@@ -212,7 +211,7 @@ impl Policies {
             tracing::warn!("decisions are still under way at the end");
         }
         let in_force = Arc::clone(&self.shared.in_force);
-        if tokio::task::spawn_blocking(move || in_force.records().end()).await.is_err() {
+        if tokio::task::spawn_blocking(move || in_force.end()).await.is_err() {
             tracing::warn!("the decision records ended badly");
         }
     }

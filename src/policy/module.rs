@@ -400,7 +400,7 @@ fn configured(store: &mut Store<Account>, exports: &ExportsPre<Account>, setting
 }
 
 /// The request that each module is tried on when it is loaded. The answer does not matter.
-pub fn trial_request() -> Request {
+fn trial_request() -> Request {
     let name = "landfall-trial";
     let label = || name.parse().expect("a DNS label");
     Request {

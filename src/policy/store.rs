@@ -45,8 +45,9 @@ pub struct Member {
 
 /// What a member said to one request.
 #[derive(Debug)]
-pub struct Said<'a> {
-    member: &'a Member,
+pub struct Said {
+    module: Arc<Module>,
+    mode: Mode,
     pod_given: bool,
     answer: Answer,
     took: Duration,
@@ -204,7 +205,7 @@ impl Chain {
     }
 
     /// Asks one enforced module after the other. The first that doesn't allow decides, and those after it are not asked.
-    pub fn decide(&self, host: &Host, request: &Request) -> (Decision, Vec<Said<'_>>) {
+    pub fn decide(&self, host: &Host, request: &Request) -> (Decision, Vec<Said>) {
         let mut said = Vec::new();
         for member in self.members(Mode::Enforce) {
             let answer = member.ask(host, request);
@@ -221,13 +222,13 @@ impl Chain {
     }
 
     /// Asks all shadows, whatever was decided.
-    pub fn ask_shadows(&self, host: &Host, request: &Request) -> Vec<Said<'_>> {
+    pub fn ask_shadows(&self, host: &Host, request: &Request) -> Vec<Said> {
         self.members(Mode::Shadow).map(|member| member.ask(host, request)).collect()
     }
 
-    /// There are modules that are only compared.
-    pub fn has_shadows(&self) -> bool {
-        self.members(Mode::Shadow).next().is_some()
+    /// The names of the modules that are only compared.
+    pub fn shadows(&self) -> Vec<&str> {
+        self.members(Mode::Shadow).map(|member| member.module.name()).collect()
     }
 
     fn members(&self, mode: Mode) -> impl Iterator<Item = &Member> {
@@ -241,7 +242,7 @@ impl Chain {
 
 impl Member {
     /// Asks it, alone.
-    pub fn ask(&self, host: &Host, request: &Request) -> Said<'_> {
+    pub fn ask(&self, host: &Host, request: &Request) -> Said {
         let start = Instant::now();
         let answer = match self.module.ask(host, request) {
             Ok(None) => Answer::Allow,
@@ -249,14 +250,14 @@ impl Member {
             Err(failure) => Answer::Failed { code: failure.code.to_owned(), reason: failure.message },
         };
         let pod_given = self.module.needs_pod() && request.pod.is_some();
-        Said { member: self, pod_given, answer, took: start.elapsed() }
+        Said { module: Arc::clone(&self.module), mode: self.mode, pod_given, answer, took: start.elapsed() }
     }
 }
 
-impl Said<'_> {
+impl Said {
     /// How it differs from a decision to allow, or not to. Only shadows can.
     pub fn difference(&self, is_allowed: bool) -> Option<Difference> {
-        match self.member.mode {
+        match self.mode {
             Mode::Enforce => None,
             Mode::Shadow => self.answer.difference(is_allowed),
         }
@@ -264,18 +265,18 @@ impl Said<'_> {
 
     /// The name of the module that said it.
     pub fn module(&self) -> &str {
-        self.member.module.name()
+        self.module.name()
     }
 
     /// The same for records, beside what was decided.
     pub fn evaluation(self, is_allowed: bool) -> Evaluation {
         let difference = self.difference(is_allowed);
-        let Said { member: Member { module, mode }, pod_given, answer, took } = self;
+        let Said { module, mode, pod_given, answer, took } = self;
         Evaluation {
             name: module.name().to_owned(),
             digest: module.digest().to_owned(),
             settings_digest: module.settings_digest().to_owned(),
-            mode: *mode,
+            mode,
             pod_given,
             answer,
             difference,

@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "policy/roles",
     "policy/request",
     "policy/decision",
+    "policy/digest",
     "clusters/rest_config",
 ];
 

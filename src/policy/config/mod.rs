@@ -11,7 +11,7 @@
 //!       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  # no other file is taken
 //!       settings: {registries: [registry.example.org]}
 //!     - file: next.wasm
-//!       mode: shadow          # asked and compared, never obeyed; `enforce` without the key
+//!       mode: shadow          # asked afterwards and compared, never obeyed; `enforce` without the key
 //!       limits: {decisionMilliseconds: 50}  # in place of those below
 //!   allowedDigests:           # without the key: any; the built-in module is part of the program and needs no entry
 //!     - sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08

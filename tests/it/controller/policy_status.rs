@@ -238,6 +238,7 @@ async fn a_denial_is_told_once_and_says_it_all() {
             "landfall_policy_decisions_total{verdict=\"allow\",code=\"\"} 1",
             "landfall_policy_decision_seconds_count 2",
             "landfall_policy_records_lost_total 0",
+            "landfall_policy_shadows_skipped_total 0",
         ],
     );
     world.shutdown().await;

@@ -1,16 +1,17 @@
 //! Shadows: asked beside the chain, compared with it, and never obeyed.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use landfall::policy::{
     Options, Policies,
+    audit::Record,
     decision::{Answer, Difference, Mode},
     request::{PodJson, Request},
 };
 use tempfile::TempDir;
 
 use crate::{
-    policy::support::{config, of_folder, request, wait},
+    policy::support::{config, next, of_folder, request, wait},
     support::modules,
 };
 
@@ -43,16 +44,12 @@ fn a_shadow_is_compared_and_never_obeyed() {
             let decision = policies.decide_blocking(&asked);
             let place = format!("{settings} {target} {template}: {decision}");
             assert_eq!((decision.module.as_str(), decision.code().unwrap_or("allow")), ("builtin", decided), "{place}");
-            let record = records.try_recv().unwrap();
+            let record = next(&mut records);
             let [builtin, next] = &record.modules[..] else { panic!("{record:?}") };
             assert_eq!((builtin.name.as_str(), builtin.mode, builtin.difference), ("builtin", Mode::Enforce, None));
             assert_eq!((next.name.as_str(), next.mode), ("next", Mode::Shadow));
             assert_eq!(answer(&next.answer), shadow, "{place}");
             assert_eq!(next.difference.map(Difference::as_str), difference, "{place}");
-            let counted = policies.differences();
-            let counted: Vec<_> =
-                counted.iter().map(|one| (one.module.as_str(), one.difference.as_str(), one.count)).collect();
-            assert_eq!(counted, difference.map(|difference| ("next", difference, 1)).into_iter().collect::<Vec<_>>());
         };
     let (home, other) = ("default/argo", "other/argo");
     check("[allow]", home, "main", ["allow", "allow"], None);
@@ -87,7 +84,7 @@ modules:
     let mut records = policies.subscribe_records();
     let decision = policies.decide_blocking(&request("argo", "default/argo"));
     assert_eq!((decision.module.as_str(), decision.code()), ("b", Some("deny-all")));
-    let record = records.try_recv().unwrap();
+    let record = next(&mut records);
     let said: Vec<_> = record.modules.iter().map(|said| format!("{} {}", said.name, answer(&said.answer))).collect();
     assert_eq!(said, ["b deny-all", "a allow", "d deny-all"]);
 }
@@ -108,30 +105,36 @@ fn async_callers_get_their_answer_and_the_shadow_is_counted() {
     for asked in asked {
         assert!(runtime.block_on(asked).unwrap().is_allowed());
     }
-    for _ in 0..50 {
-        runtime.block_on(records.recv()).unwrap();
-    }
-    let counted = policies.differences();
-    let counted: Vec<_> = counted.iter().map(|one| (one.difference, one.count)).collect();
-    assert_eq!(counted, [(Difference::WouldDeny, 45), (Difference::Failed, 5)]);
+    let differences: Vec<_> = (0..50).filter_map(|_| next(&mut records).modules[1].difference).collect();
+    let count = |expected: Difference| differences.iter().filter(|difference| **difference == expected).count();
+    assert_eq!([count(Difference::WouldDeny), count(Difference::Failed)], [45, 5]);
 }
 
+/// Each takes the shadow a second, and there is one thread for shadows: what can't be queued is recorded without them.
 #[test]
-fn counts_last_as_long_as_the_shadow_does() {
-    let (_folder, policies) = beside_builtin("[]");
-    let asked = request("argo", "default/argo");
-    let check = |chain: &str, generation: u64, counts: &[u64]| {
-        policies.configure(config(None, Some(chain)));
-        wait(&policies, |state| state.generation == generation);
-        policies.decide_blocking(&asked);
-        let counted: Vec<u64> = policies.differences().iter().map(|one| one.count).collect();
-        assert_eq!(counted, counts, "{chain}");
-    };
-    check(&chain("[]"), 1, &[1]);
-    check(&chain("[1]"), 2, &[2]);
-    check(&chain("[allow]"), 3, &[2]);
-    check("modules: [{file: next.wasm}]", 4, &[]);
-    check(&chain("[]"), 5, &[1]);
+fn a_slow_shadow_delays_no_decision_and_loses_no_record() {
+    const DECISIONS: usize = 400;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("next.wasm"), modules::DENY_ALL).unwrap();
+    let chain = "modules: [{file: next.wasm, mode: shadow, limits: {decisionMilliseconds: 1000}}]";
+    let policies = of_folder(folder.path(), chain);
+    let mut records = policies.subscribe_records();
+    let asked = Request { template: "loop".to_owned(), ..request("argo", "default/argo") };
+    for _ in 0..DECISIONS {
+        assert!(policies.decide_blocking(&asked).is_allowed());
+    }
+    // If decisions waited for the shadow, none would have been too many for it.
+    let skipped = policies.shadows_skipped();
+    assert!(0 < skipped);
+    // What is queued is recorded as it is.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(policies.end_records());
+    let told: Vec<_> = (0..DECISIONS).map(|_| next(&mut records)).collect();
+    let asked = told.iter().filter(|record| record.modules.len() == 2).count();
+    assert_eq!(policies.shadows_skipped(), (DECISIONS - asked) as u64);
+    let is_failed =
+        |record: &&Arc<Record>| record.modules.iter().any(|said| said.difference == Some(Difference::Failed));
+    assert_eq!(told.iter().filter(is_failed).count(), asked);
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn a_shadow_that_wants_the_pod_is_given_it() {
     let pod = Some(PodJson::from("{}".to_owned()));
     let asked = Request { template: "pod".to_owned(), pod, ..request("argo", "default/argo") };
     assert!(policies.decide_blocking(&asked).is_allowed());
-    let record = records.try_recv().unwrap();
+    let record = next(&mut records);
     let given: Vec<_> = record.modules.iter().map(|said| (said.name.as_str(), said.pod_given)).collect();
     assert_eq!(given, [("builtin", false), ("next", true)]);
 }
@@ -171,6 +174,5 @@ fn what_the_core_denies_no_module_is_asked() {
     let mut records = policies.subscribe_records();
     let decision = policies.decide_blocking(&request("argo", "default/team"));
     assert_eq!(decision.code(), Some("namespace-mode"));
-    assert_eq!(records.try_recv().unwrap().modules, []);
-    assert_eq!(policies.differences(), []);
+    assert_eq!(next(&mut records).modules, []);
 }

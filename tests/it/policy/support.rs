@@ -1,16 +1,18 @@
 //! Requests and policies for the tests of this folder.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use landfall::{
     api::ids::Target,
     policy::{
         Options, Policies,
+        audit::Record,
         config::Config,
         request::{Creates, Request, Workflow},
         state::State,
     },
 };
+use tokio::sync::broadcast::Receiver;
 
 /// Longer than anything takes here, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +56,13 @@ pub fn wait(policies: &Policies, expected: impl FnMut(&State) -> bool) -> State 
         tokio::time::timeout(PATIENCE, states.wait_for(expected)).await.ok()?.ok().map(|state| state.clone())
     });
     waited.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {:?}", policies.state()))
+}
+
+/// The next record; it is told when the shadows were asked.
+pub fn next(records: &mut Receiver<Arc<Record>>) -> Arc<Record> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let next = runtime.block_on(async { tokio::time::timeout(PATIENCE, records.recv()).await });
+    next.unwrap_or_else(|_| panic!("no record within {PATIENCE:?}")).unwrap()
 }
 
 /// What a denial of `request` says: its module, code and generation; or that it is allowed.
