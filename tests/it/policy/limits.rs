@@ -38,7 +38,7 @@ fn each_limit_is_settable_downwards_and_upwards() {
     check("configureMilliseconds: 10", "[loop]", "other", &configure(10));
     check("configureMilliseconds: 2500", "[loop]", "other", &configure(2500));
     let memory = |limit: u64| format!("the module wanted more than {limit} MiB of memory");
-    check("memoryMebibytes: 3", "[]", "memory", &memory(3));
+    check("memoryMebibytes: 3, decisionMilliseconds: 1000", "[]", "memory", &memory(3));
     check("memoryMebibytes: 64, decisionMilliseconds: 1000", "[]", "memory", &memory(64));
     check("memoryMebibytes: 3", "[memory]", "other", &format!("configure: {}", memory(3)));
     // What the module has from the start is already more.
@@ -59,9 +59,9 @@ fn a_modules_own_limits_take_the_place_of_all_others() {
     }
     let chain = "
 builtin: false
-limits: {decisionMilliseconds: 20, memoryMebibytes: 4}
+limits: {decisionMilliseconds: 200, memoryMebibytes: 4}
 modules:
-- {file: a.wasm, limits: {decisionMilliseconds: 30}}
+- {file: a.wasm, limits: {decisionMilliseconds: 300}}
 - {file: b.wasm, mode: shadow}
 ";
     let policies = of_folder(folder.path(), chain);

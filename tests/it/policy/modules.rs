@@ -1,11 +1,11 @@
 //! What a module may do, and what becomes of one that does more: it denies, or is refused, and the rest goes on.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use landfall::policy::{
     check::check as check_file,
     host::Host,
-    limits::MEMORY_BYTES,
+    limits::{Limits, MEMORY_BYTES},
     module::{Module, Prepared},
     request::{PodJson, Request},
 };
@@ -13,6 +13,10 @@ use landfall::policy::{
 use crate::{policy::support::request, support::modules};
 
 fn load(bytes: &[u8], settings: &str) -> Result<(Arc<Host>, Module), String> {
+    load_within(bytes, settings, Limits::default())
+}
+
+fn load_within(bytes: &[u8], settings: &str, limits: Limits) -> Result<(Arc<Host>, Module), String> {
     let host = Host::new().unwrap();
     let settings = serde_json::from_str(settings).unwrap();
     let said = |error: landfall::policy::module::LoadError| match error.hint() {
@@ -20,7 +24,7 @@ fn load(bytes: &[u8], settings: &str) -> Result<(Arc<Host>, Module), String> {
         None => error.to_string(),
     };
     let prepared = Prepared::new(&host, bytes.into()).map_err(said)?;
-    let module = prepared.configure(&host, "guest", &settings).map_err(said)?;
+    let module = prepared.configure_within(&host, "guest", &settings, limits).map_err(said)?;
     Ok((host, module))
 }
 
@@ -44,12 +48,15 @@ fn whatever_goes_wrong_in_a_decision_denies() {
         check("other", "deny-all: this module denies everything");
         check("trap", "module-trapped: the module trapped: wasm `unreachable` instruction executed");
         check("loop", "time-limit: the module used more than 10 ms of processor time");
-        check("memory", "memory-limit: the module wanted more than 16 MiB of memory");
         check("recurse", "stack-limit: the module's calls need more than 256 KiB of stack");
         check("long", "result-limit: the module's answer is longer than 64 KiB");
         check("bad-code", "denied: a code that is none");
         check("pod", "pod: pod: None");
         check("other", "deny-all: this module denies everything");
+        // Taking all of the memory is work: on a busy machine for longer than a decision may take.
+        let patient = Limits { decision_time: Duration::from_secs(1), ..Limits::default() };
+        let (host, module) = load_within(&bytes, "{}", patient).unwrap();
+        assert_eq!(ask(&host, &module, "memory"), "memory-limit: the module wanted more than 16 MiB of memory");
     }
 }
 

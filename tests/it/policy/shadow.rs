@@ -58,7 +58,7 @@ fn a_shadow_is_compared_and_never_obeyed() {
     check("[]", other, "main", ["not-at-home", "deny-all"], None);
     check("[]", home, "trap", ["allow", "module-trapped"], Some("failed"));
     check("[]", home, "loop", ["allow", "time-limit"], Some("failed"));
-    check("[]", other, "memory", ["not-at-home", "memory-limit"], Some("failed"));
+    check("[]", other, "recurse", ["not-at-home", "stack-limit"], Some("failed"));
     check("[]", home, "long", ["allow", "result-limit"], Some("failed"));
 }
 
