@@ -114,6 +114,7 @@ impl InForce {
             mode: *mode,
             needs_pod: module.needs_pod(),
         });
+        self.shadows.keep(&chain.shadows());
         let state = State {
             generation: chain.generation,
             set_digest: chain.digest.clone(),

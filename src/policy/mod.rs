@@ -57,7 +57,7 @@ use crate::{
         recorder::Sink,
         reload::{Reload, Signal},
         request::Request,
-        state::{Refusal, State},
+        state::{Differences, Refusal, State},
     },
 };
 
@@ -159,6 +159,11 @@ impl Policies {
     /// Decides on this thread, which must not be one that runs async tasks.
     pub fn decide_blocking(&self, request: &Request) -> Decision {
         self.shared.in_force.decide(request)
+    }
+
+    /// How often each shadow in force differed from what was decided.
+    pub fn differences(&self) -> Vec<Differences> {
+        self.shared.in_force.shadows().differences()
     }
 
     /// How many decisions no shadow was asked about, because they came faster than shadows answer.

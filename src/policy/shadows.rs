@@ -1,13 +1,14 @@
-//! The thread that asks shadows: what was decided is handed over once it is decided, and they are asked beside the decisions
-//! that follow. Whatever a shadow does, no decision waits for it.
+//! The thread that asks shadows: what was decided is handed over once it is decided, and compared beside the decisions that
+//! follow. Whatever a shadow does, no decision waits for it.
 //!
 //! The record of a decision waits for its shadows. Where they are slower than decisions come, some decisions are recorded
 //! without them; how many is counted.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, SyncSender, TrySendError},
     },
@@ -17,16 +18,17 @@ use std::{
 
 use crate::policy::{
     audit::Records,
-    decision::Decision,
+    decision::{Decision, Difference},
     host::Host,
     request::Request,
+    state::Differences,
     store::{Chain, Said},
 };
 
 /// Decisions that wait for the thread. Each holds its pod, some KiB, and a burst of a large workflow has to fit.
 const QUEUE_MAX: usize = 256;
 
-/// The thread, and the queue before it.
+/// The thread, and what it found.
 pub struct Shadows {
     records: Arc<Records>,
     /// Nothing once it was ended.
@@ -54,6 +56,8 @@ struct Tally {
     /// What is queued is only recorded.
     ending: AtomicBool,
     skipped: AtomicU64,
+    /// How often each shadow in force differed from what was decided.
+    differences: Mutex<BTreeMap<String, BTreeMap<Difference, u64>>>,
 }
 
 impl Shadows {
@@ -87,6 +91,26 @@ impl Shadows {
         }
     }
 
+    /// These are the shadows in force; the counts of others are dropped.
+    pub fn keep(&self, names: &[&str]) {
+        let mut differences = self.tally.differences();
+        differences.retain(|name, _| names.contains(&name.as_str()));
+        for name in names {
+            differences.entry((*name).to_owned()).or_default();
+        }
+    }
+
+    /// How often each shadow in force differed, since it is one.
+    pub fn differences(&self) -> Vec<Differences> {
+        let mut found = Vec::new();
+        for (module, counts) in self.tally.differences().iter() {
+            for (difference, count) in counts {
+                found.push(Differences { module: module.clone(), difference: *difference, count: *count });
+            }
+        }
+        found
+    }
+
     /// How many decisions no shadow was asked about, because there were too many.
     pub fn skipped(&self) -> u64 {
         self.tally.skipped.load(Ordering::Relaxed)
@@ -110,9 +134,22 @@ impl Drop for Shadows {
 }
 
 impl Tally {
+    fn differences(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<Difference, u64>>> {
+        self.differences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn skip(&self, records: &Records, decided: Decided) {
         self.skipped.fetch_add(1, Ordering::Relaxed);
         decided.record(records);
+    }
+
+    fn count(&self, said: &Said, is_allowed: bool) {
+        if let Some(difference) = said.difference(is_allowed)
+            // A decision of a set that was replaced may come late.
+            && let Some(counts) = self.differences().get_mut(said.module())
+        {
+            *counts.entry(difference).or_default() += 1;
+        }
     }
 }
 
@@ -129,8 +166,10 @@ fn compare_all(host: &Host, queue: &Receiver<Decided>, records: &Records, tally:
             tally.skip(records, decided);
             continue;
         }
-        let said = decided.chain.ask_shadows(host, &decided.request);
-        decided.said.extend(said);
+        for said in decided.chain.ask_shadows(host, &decided.request) {
+            tally.count(&said, decided.decision.is_allowed());
+            decided.said.push(said);
+        }
         decided.record(records);
     }
 }

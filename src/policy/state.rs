@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::policy::decision::Mode;
+use crate::policy::decision::{Difference, Mode};
 
 /// The state of policy.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
@@ -36,6 +36,18 @@ pub struct ModuleState {
     pub mode: Mode,
     /// It is given the final pod, so requests should carry one.
     pub needs_pod: bool,
+}
+
+/// How often a shadow differed from what was decided, in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Differences {
+    /// The shadow's name.
+    pub module: String,
+    /// In which way.
+    pub difference: Difference,
+    /// How often, since the module is a shadow in force.
+    pub count: u64,
 }
 
 /// Why something new was refused.

@@ -138,6 +138,26 @@ fn a_slow_shadow_delays_no_decision_and_loses_no_record() {
 }
 
 #[test]
+fn differences_are_counted_as_long_as_the_shadow_is_one() {
+    let (_folder, policies) = beside_builtin("[]");
+    let asked = request("argo", "default/argo");
+    let mut records = policies.subscribe_records();
+    let mut check = |chain: &str, generation: u64, counts: &[u64]| {
+        policies.configure(config(None, Some(chain)));
+        wait(&policies, |state| state.generation == generation);
+        policies.decide_blocking(&asked);
+        next(&mut records);
+        let counted: Vec<u64> = policies.differences().iter().map(|one| one.count).collect();
+        assert_eq!(counted, counts, "{chain}");
+    };
+    check(&chain("[]"), 1, &[1]);
+    check(&chain("[1]"), 2, &[2]);
+    check(&chain("[allow]"), 3, &[2]);
+    check("modules: [{file: next.wasm}]", 4, &[]);
+    check(&chain("[]"), 5, &[1]);
+}
+
+#[test]
 fn a_shadow_that_can_not_be_loaded_refuses_the_set() {
     let (folder, policies) = beside_builtin("[]");
     fs::write(folder.path().join("next.wasm"), modules::core_module()).unwrap();
