@@ -51,7 +51,10 @@ enum Command {
     )]
     Local(local::Command),
     /// Work on policy modules
-    #[command(subcommand, after_help = "Examples:\n  landfall policy test\n  landfall policy run manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  landfall policy test\n  landfall policy run manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml"
+    )]
     Policy(policy::Command),
     /// Print the custom resource definitions
     Crd(crd::Arguments),

@@ -1,6 +1,7 @@
 //! Tools for policy authors, on real modules.
 
 mod cover;
+mod policies;
 mod removal;
 mod suites;
 mod support;
