@@ -3,6 +3,7 @@
 //! Everything here works on a laptop without a cluster, with the very host that the controller uses. Printing is `cli`'s;
 //! how a module is loaded and asked is `policy`'s.
 
+pub mod bench;
 pub mod chain;
 pub mod cover;
 pub mod explain;

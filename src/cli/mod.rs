@@ -11,6 +11,7 @@ pub mod local;
 pub mod logging;
 pub mod output;
 pub mod policy;
+pub mod progress;
 pub mod records;
 pub mod snippet;
 pub mod style;

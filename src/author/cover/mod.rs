@@ -240,6 +240,13 @@ impl Code {
         }
     }
 
+    /// Functions and arms together.
+    pub fn share(&self) -> Share {
+        let mut share = self.functions;
+        share.add(self.branches);
+        share
+    }
+
     fn add(&mut self, look: &Look<'_>) {
         let Look { function, .. } = look;
         if function.marks.only_traps {

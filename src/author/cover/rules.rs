@@ -43,7 +43,7 @@ pub struct Unused {
     pub file: PathBuf,
     /// Its line there, where known.
     pub line: Option<u64>,
-    /// The first question with these settings, if not all questions have them.
+    /// The question, where only one has these settings.
     pub question: Option<String>,
     /// Only the text of a reason depends on it, no verdict and no code.
     pub only_reason: bool,
@@ -59,7 +59,7 @@ pub fn rules(target: Target<'_>, suite: &Suite, progress: &mut dyn FnMut(usize, 
     let root = yaml::parse(&suite.text).ok();
     let groups = groups(&suite.questions);
     let mut rules = Rules { elements: Share::default(), required: 0, left_out: 0, unused: Vec::new() };
-    let (mut before, many) = (0, groups.len() > 1);
+    let mut before = 0;
     for group in &groups {
         let mut looked = 0;
         let found = removal::find(target, &group.settings, &group.requests, &mut |done, known| {
@@ -67,7 +67,7 @@ pub fn rules(target: Target<'_>, suite: &Suite, progress: &mut dyn FnMut(usize, 
             progress(before + done, before + known);
         })?;
         before += looked;
-        let question = many.then(|| group.first.name.clone());
+        let question = (group.requests.len() == 1).then(|| group.first.name.clone());
         rules.take(suite, &found, (root.as_ref(), group.first.line, question));
     }
     rules.unused.sort_by(|a, b| match (a.line, b.line) {

@@ -1,7 +1,9 @@
 //! `landfall policy`: work on policy modules without a cluster.
 
 mod asking;
+pub mod bench;
 pub mod check;
+pub mod cover;
 pub mod explain;
 pub mod run;
 pub mod test;
@@ -21,6 +23,10 @@ pub enum Command {
     Explain(explain::Arguments),
     /// Put the questions of a suite to a policy module, and compare the answers
     Test(test::Arguments),
+    /// Show what of a module's code runs in its suite, and which settings no case depends on
+    Cover(cover::Arguments),
+    /// Measure what decisions take, and compare it with an earlier run
+    Bench(bench::Arguments),
 }
 
 /// Runs the command.
@@ -30,5 +36,20 @@ pub fn run(command: &Command) -> anyhow::Result<Outcome> {
         Command::Run(arguments) => run::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Cover(arguments) => cover::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     }
+}
+
+/// Reads `80%`, `80` or `0.5`.
+///
+/// # Errors
+///
+/// It is no such number.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let number: Result<f64, _> = text.strip_suffix('%').unwrap_or(text).parse();
+    number
+        .ok()
+        .filter(|percent| percent.is_finite() && *percent >= 0.0)
+        .ok_or_else(|| format!("{text:?} is not a percentage, such as 80%"))
 }

@@ -1,5 +1,6 @@
 //! Tools for policy authors, on real modules.
 
+mod bench;
 mod cover;
 mod policies;
 mod removal;

@@ -4,5 +4,6 @@ mod binary;
 mod bad_input;
 mod local_run;
 mod local_up;
+mod measured;
 mod records;
 mod tree;

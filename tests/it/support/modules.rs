@@ -17,6 +17,20 @@ pub fn without_snapshot() -> Vec<u8> {
     [DENY_ALL, &section(4, &inner)].concat()
 }
 
+/// [`DENY_ALL`] within a component that only hands on what it exports, as tools for JavaScript make them.
+pub fn nested() -> Vec<u8> {
+    let name = b"landfall:policy/policy@1.0.0";
+    let length = [u8::try_from(name.len()).unwrap()];
+    let mut inner = vec![4];
+    inner.extend(leb128(DENY_ALL.len()));
+    inner.extend(DENY_ALL);
+    // Instance 0 of component 0 without arguments; instance 1 is its export of that name, and is exported.
+    let instances = section(5, &[1, 0, 0, 0]);
+    let aliases = section(6, &[&[1, 5, 0, 0][..], &length, name].concat());
+    let exports = section(11, &[&[1, 0][..], &length, name, &[5, 1, 0]].concat());
+    [COMPONENT, &inner, &instances, &aliases, &exports].concat()
+}
+
 /// [`DENY_ALL`], but exporting the interface under another name.
 pub fn of_another_interface() -> Vec<u8> {
     replaced("landfall:policy/policy@1.0.0", "landfall:policy/policz@1.0.0")
@@ -74,5 +88,16 @@ fn replaced(old: &str, new: &str) -> Vec<u8> {
         }
     }
     assert!(found > 0, "{old:?} is not in the module");
+    bytes
+}
+
+/// A length as WebAssembly writes it: seven bits a byte, the lowest first.
+fn leb128(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
     bytes
 }

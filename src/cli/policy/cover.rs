@@ -1,0 +1,300 @@
+//! `landfall policy cover`: what of a module does its suite look at?
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    author::{
+        cover::{
+            self, Code, CoverError, MissedFunction, Place, Share,
+            rules::{self, Rules, Unused},
+        },
+        removal::Target,
+        subject::Subject,
+        suite::{Suite, SuiteError},
+    },
+    cli::{
+        Outcome, hint,
+        output::{self, Format},
+        policy::percent,
+        progress::Progress,
+        style::{BAD, FAINT, GOOD, STRONG, styled},
+    },
+    policy::{
+        host::Host,
+        module::{LoadError, Prepared},
+    },
+};
+
+/// So many functions are listed, those first of which the most is missed.
+const FUNCTIONS_SHOWN_MAX: usize = 20;
+/// Of one function, so many branches are listed.
+const BRANCHES_SHOWN_MAX: usize = 8;
+/// So many settings are listed.
+const SETTINGS_SHOWN_MAX: usize = 50;
+
+/// Flags of `landfall policy cover`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Code is what the module itself consists of: which functions ran, and which arms of their branches were taken. It is measured\nfor any language, by marks that are put into a copy of the module; of an interpreter (JavaScript, Python) it says little, and is\nleft out. Rules are what it is configured with: each element of the settings that some answer depends on is covered.\n\nExamples:\n  landfall policy cover policies/images\n  landfall policy cover policies/images --min 80 --min-rules 100\n  landfall policy cover builtin --suite cases.yaml\n\nExit status: 0 if there is as much as is asked for, 1 if not."
+)]
+pub struct Arguments {
+    /// A policy folder, its suite (cases.yaml), a .wasm file, or `builtin`
+    #[arg(default_value = ".")]
+    subject: PathBuf,
+    /// The suite, if it is not the folder's
+    #[arg(long, value_name = "FILE")]
+    suite: Option<PathBuf>,
+    /// Fail if less of the code is covered: functions and arms of branches together
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    min: Option<f64>,
+    /// Fail if fewer elements of the settings are covered
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    min_rules: Option<f64>,
+    /// Count the code of libraries and interpreters too, and list everything
+    #[arg(long)]
+    all: bool,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Everything that is found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    module: String,
+    suite: PathBuf,
+    questions: usize,
+    refusals: usize,
+    code: Code,
+    rules: Rules,
+    /// In percent.
+    code_percent: f64,
+    /// In percent.
+    rules_percent: f64,
+    /// There is as much as was asked for.
+    enough: bool,
+}
+
+/// Measures and prints.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let suite = open(&arguments.subject, arguments.suite.as_deref())?;
+    let progress = Progress::new();
+    let host = Host::metering()?;
+    let code = cover::code(&host, &suite, arguments.all, &mut |done, all| {
+        progress.say(|| format!("code: {done} of {all} questions"));
+    });
+    let code = code.map_err(|error| {
+        let advice = match &error {
+            CoverError::Load(error) => error.hint(),
+            CoverError::Malformed(_) => None,
+        };
+        failed(&suite, &error, advice)
+    })?;
+    if arguments.min.is_some() && code.interpreter && !arguments.all {
+        return Err(hint::error(
+            format!(
+                "{}: the module holds an interpreter, whose code says nothing about the policy",
+                suite.subject.name
+            ),
+            "go by the settings with --min-rules, or count the interpreter as well with --all",
+        ));
+    }
+    let found = measure_rules(&suite, &progress).map_err(|error| failed(&suite, &error, error.hint()))?;
+    drop(progress);
+    let (code_percent, rules_percent) = (code.share().percent(), found.elements.percent());
+    let enough = arguments.min.is_none_or(|min| code_percent >= min)
+        && arguments.min_rules.is_none_or(|min| rules_percent >= min);
+    let report = Report {
+        module: suite.subject.name.clone(),
+        suite: suite.file.clone(),
+        questions: suite.questions.len(),
+        refusals: suite.refusals.len(),
+        code,
+        rules: found,
+        code_percent,
+        rules_percent,
+        enough,
+    };
+    match arguments.output {
+        Format::Text => output::text_to_stdout(&text(&report, arguments))?,
+        Format::Json => output::json(&report)?,
+    }
+    Ok(if enough { Outcome::Done } else { Outcome::Unsuccessful })
+}
+
+/// The suite of `subject`, or the one that is named, with the module that `subject` means.
+pub fn open(subject: &Path, suite: Option<&Path>) -> anyhow::Result<Suite> {
+    let hinted = |error: SuiteError| match error.hint() {
+        Some(advice) => hint::error(&error, advice),
+        None => anyhow::Error::new(error),
+    };
+    let Some(suite) = suite else {
+        let is_module = !subject.exists() || subject.extension().is_some_and(|extension| extension == "wasm");
+        if is_module {
+            let opened = Subject::open(subject);
+            return Err(match opened {
+                Ok(_) => hint::error(
+                    format!("{}: there is no suite beside a module alone", subject.display()),
+                    "name one with --suite cases.yaml, or name the policy folder",
+                ),
+                Err(error) => hinted(error.into()),
+            });
+        }
+        return Suite::read(subject).map_err(hinted);
+    };
+    let mut suite = Suite::read(suite).map_err(hinted)?;
+    if subject != Path::new(".") {
+        suite.subject = Subject::open(subject).map_err(|error| hinted(error.into()))?;
+    }
+    Ok(suite)
+}
+
+fn measure_rules(suite: &Suite, progress: &Progress) -> Result<Rules, LoadError> {
+    let host = Host::new().map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+    let prepared = Prepared::new(&host, suite.subject.bytes.clone())?;
+    let target = Target { host: &host, prepared: &prepared, name: &suite.subject.name };
+    rules::rules(target, suite, &mut |done, known| {
+        progress.say(|| format!("rules: {done} of {known} elements of the settings"));
+    })
+}
+
+fn failed(suite: &Suite, error: &dyn std::fmt::Display, advice: Option<&str>) -> anyhow::Error {
+    let file =
+        suite.subject.file.as_ref().map_or_else(|| suite.subject.name.clone(), |file| file.display().to_string());
+    match advice {
+        Some(advice) => hint::error(format!("{file}: {error}"), advice),
+        None => anyhow::anyhow!("{file}: {error}"),
+    }
+}
+
+fn text(report: &Report, arguments: &Arguments) -> String {
+    let Report { code, rules, .. } = report;
+    let mut text = format!(
+        "{}  {}\n\n",
+        styled(STRONG, &report.module),
+        styled(FAINT, format!("{} questions, {} settings to refuse", report.questions, report.refusals))
+    );
+    if code.interpreter && !arguments.all {
+        text += "code   not measured: the module holds an interpreter, whose branches are not those of the policy\n";
+    } else {
+        text += &share("code   functions ", code.functions, None);
+        text += &share("       branches  ", code.branches, None);
+        text += &share("       together  ", code.share(), arguments.min);
+    }
+    text += &share("rules  settings  ", rules.elements, arguments.min_rules);
+    text += &functions(code, arguments.all);
+    text += &settings(rules, arguments.all);
+    for note in notes(report, arguments) {
+        text += &format!("\n{} {note}", styled(FAINT, "note:"));
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn share(label: &str, share: Share, min: Option<f64>) -> String {
+    let percent = share.percent();
+    let line = format!("{label} {:>5} of {:<5} {percent:>5.1} %", share.hit, share.total);
+    match min {
+        None if share.total == 0 => format!("{label} none\n"),
+        None => format!("{line}\n"),
+        Some(min) if percent < min => format!("{}\n", styled(BAD, format!("{line}  less than {min} %"))),
+        Some(min) => format!("{}\n", styled(GOOD, format!("{line}  at least {min} %"))),
+    }
+}
+
+fn functions(code: &Code, all: bool) -> String {
+    // Functions by number tell nobody anything.
+    if code.missed.is_empty() || !(code.named || code.lines || all) {
+        return String::new();
+    }
+    let mut missed: Vec<&MissedFunction> = code.missed.iter().collect();
+    missed.sort_by_key(|function| std::cmp::Reverse(function.branches.total - function.branches.hit));
+    let max = if all { usize::MAX } else { FUNCTIONS_SHOWN_MAX };
+    let mut text = format!("\n{}\n", styled(STRONG, "Functions of which not all ran"));
+    for function in missed.iter().take(max) {
+        let Share { hit, total } = function.branches;
+        let what = match (function.ran, total) {
+            (false, _) => "never ran".to_owned(),
+            (true, _) => format!("{} of {total} arms never taken", total - hit),
+        };
+        text += &format!("  {}  {what}{}\n", function.name, styled(FAINT, place("  ", function.place.as_ref())));
+        if function.ran {
+            text += &branches(function, all);
+        }
+    }
+    if missed.len() > max {
+        text += &format!("  and {} more: --all lists them\n", missed.len() - max);
+    }
+    text
+}
+
+fn branches(function: &MissedFunction, all: bool) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for branch in &function.missed {
+        // Without a line, which branch it is can't be said.
+        if let Some(Place { file, line }) = &branch.place {
+            let shown = format!("      {file}:{line}  {}\n", branch.missed);
+            if !lines.contains(&shown) {
+                lines.push(shown);
+            }
+        }
+    }
+    let max = if all { usize::MAX } else { BRANCHES_SHOWN_MAX };
+    let mut text: String = lines.iter().take(max).cloned().collect();
+    if lines.len() > max {
+        text += &format!("      and {} more\n", lines.len() - max);
+    }
+    text
+}
+
+fn place(before: &str, place: Option<&Place>) -> String {
+    place.map(|Place { file, line }| format!("{before}{file}:{line}")).unwrap_or_default()
+}
+
+fn settings(rules: &Rules, all: bool) -> String {
+    if rules.unused.is_empty() {
+        return String::new();
+    }
+    let max = if all { usize::MAX } else { SETTINGS_SHOWN_MAX };
+    let mut text = format!(
+        "\n{}\n",
+        styled(STRONG, "Settings that no case depends on: without one of them every answer is the same")
+    );
+    for unused in rules.unused.iter().take(max) {
+        let Unused { path, file, line, question, only_reason } = unused;
+        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+        let question = question.as_ref().map(|question| format!("  (settings of {question:?})")).unwrap_or_default();
+        let reason = if *only_reason { "  (only a reason's text depends on it)" } else { "" };
+        text += &format!("  {}{line}  {path}{}{}\n", file.display(), styled(FAINT, question), styled(FAINT, reason));
+    }
+    if rules.unused.len() > max {
+        text += &format!("  and {} more: --all lists them\n", rules.unused.len() - max);
+    }
+    text
+}
+
+/// What else there is to know about the figures.
+fn notes(report: &Report, arguments: &Arguments) -> Vec<String> {
+    let Report { code, rules, .. } = report;
+    let mut notes = Vec::new();
+    if !code.interpreter && !code.named && !arguments.all {
+        notes.push(
+            "the build left no names of functions in the module, so the code of libraries counts as the policy's own"
+                .to_owned(),
+        );
+    }
+    if let [first, more @ ..] = code.failed.as_slice() {
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        notes.push(format!("{first:?}{more} trapped or exceeded a limit; what ran until then counts"));
+    }
+    if rules.left_out > 0 {
+        notes.push(format!("{} elements of the settings were not looked at: there are too many", rules.left_out));
+    }
+    notes
+}
