@@ -93,8 +93,8 @@ async fn a_conflict_over_nothing_new_is_not_hammered() {
     world.start();
     let contested: Workflow = world.home.create("argo", one_pod("contested", json!({}))).await;
     refused.wait_for(|refused| 0 < *refused).await.unwrap();
-    for name in ["one", "two", "three"] {
-        let workflow: Workflow = world.home.create("argo", one_pod(name, json!({}))).await;
+    for name in (0..30).map(|number| format!("other-{number}")) {
+        let workflow: Workflow = world.home.create("argo", one_pod(&name, json!({}))).await;
         let pod = world.home.pod("argo", |pod| pod.name_any() == name).await;
         world.home.end_pod(&pod, 0).await;
         assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
