@@ -1,7 +1,9 @@
 //! Mistakes in the configuration: each refuses it and is named with line, place, and the name that was meant.
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use landfall::policy::{
     config::{ChainConfig, Config, ModuleConfig, ModulesConfig},
+    decision::Mode,
     limits::Limits,
 };
 
@@ -129,4 +131,19 @@ fn mistakes_in_digests() {
         &format!("modules:\n- file: a.wasm\n  sha256: sha256:{twos}\nallowedDigests: [sha256:{ones}]\n"),
         "policies line 3: modules[0].sha256: not among allowedDigests: no file could be right",
     );
+}
+
+/// The example is the reference: it has every key, and says what the defaults are.
+#[test]
+fn the_example_is_right() {
+    let example = include_str!("../../../manifests/examples/policies.yaml");
+    let example: ConfigMap = serde_saphyr::from_str(example).unwrap();
+    let (config, warnings) = Config::parse(None, Some(&example.data.unwrap()["policies"])).unwrap();
+    assert_eq!(warnings, []);
+    let ChainConfig { builtin, modules, allowed_digests, limits } = config.chain;
+    assert_eq!((builtin, limits, allowed_digests.unwrap().len()), (true, Limits::default(), 2));
+    let ModulesConfig::Listed(modules) = modules else { panic!("{modules:?}") };
+    let modes: Vec<_> = modules.iter().map(|module| (module.file.as_str(), module.mode)).collect();
+    assert_eq!(modes, [("images.wasm", Mode::Enforce), ("next.wasm", Mode::Shadow)]);
+    assert_eq!(modules[1].limits.decision_time.as_millis(), 50);
 }

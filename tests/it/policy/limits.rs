@@ -74,7 +74,7 @@ modules:
     };
     check(
         "loop",
-        [30, 20]
+        [300, 200]
             .map(|limit| format!("the module used more than {limit} ms of processor time"))
             .each_ref()
             .map(String::as_str),
