@@ -4,9 +4,11 @@
 //! how a module is loaded and asked is `policy`'s.
 
 pub mod bench;
+pub mod build;
 pub mod chain;
 pub mod cover;
 pub mod explain;
+pub mod new;
 pub mod question;
 pub mod removal;
 pub mod subject;

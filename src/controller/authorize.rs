@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, mem};
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 
 use crate::{
     api::{
@@ -19,6 +20,12 @@ use crate::{
         request::{Creates, PodJson, Request, Workflow as Asker},
     },
 };
+
+/// The attribute that tells when a pass asks, in UTC and whole minutes: `2026-11-24T08:30:00Z`. A module has no clock; the
+/// time stands in the record, so that the decision can be made again.
+const ATTRIBUTE_TIME: &str = "request-time";
+/// Labels of the workflow that begin with this are attributes by their own names.
+const LABELS_SHOWN: &str = "policy.landfall.dev/";
 
 /// Decisions asked for at once by one pass. Policy bounds them over all passes by itself.
 const ASKED_AT_ONCE: usize = 8;
@@ -48,15 +55,16 @@ pub struct Desk<'a> {
     policies: &'a Policies,
     home: &'a ClusterName,
     workflow: &'a Workflow,
+    now: Timestamp,
     allowed: Vec<CreatePod>,
     /// The generation in force when the first question was asked: the oldest that any answer may come from.
     generation: u64,
 }
 
 impl<'a> Desk<'a> {
-    /// Nothing was asked yet.
-    pub fn new(policies: &'a Policies, home: &'a ClusterName, workflow: &'a Workflow) -> Desk<'a> {
-        Desk { policies, home, workflow, allowed: Vec::new(), generation: policies.state().generation }
+    /// Nothing was asked yet. `now` is the time of the pass.
+    pub fn new(policies: &'a Policies, home: &'a ClusterName, workflow: &'a Workflow, now: Timestamp) -> Desk<'a> {
+        Desk { policies, home, workflow, now, allowed: Vec::new(), generation: policies.state().generation }
     }
 
     /// Asks policy for each pod to be created. Denials come back by node ID; then nothing may be applied, because the
@@ -74,7 +82,7 @@ impl<'a> Desk<'a> {
             match action {
                 Action::CreatePod(create) if known.contains(create) => self.allowed.push(create.clone()),
                 Action::CreatePod(create) => {
-                    questions.push((create.clone(), question(self.home, self.workflow, create)?))
+                    questions.push((create.clone(), question(self.home, self.workflow, create, self.now)?))
                 }
                 // Deleting our own pod, by its UID, takes nothing from anybody.
                 Action::DeletePod { .. } => {}
@@ -100,11 +108,16 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// What policy is asked about a pod that `workflow` is to have.
+/// What policy is asked about a pod that `workflow` is to have, at the time `now`.
 ///
 /// # Errors
 /// If the pod can't be put into a question, which no plan of the engine leads to.
-pub fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> anyhow::Result<Request> {
+pub fn question(
+    home: &ClusterName,
+    workflow: &Workflow,
+    create: &CreatePod,
+    now: Timestamp,
+) -> anyhow::Result<Request> {
     let metadata = &workflow.metadata;
     Ok(Request {
         home: home.clone(),
@@ -119,8 +132,17 @@ pub fn question(home: &ClusterName, workflow: &Workflow, create: &CreatePod) -> 
         creates: Creates::Pod,
         // Always given: whether a module wants it may change between the question and the answer.
         pod: Some(PodJson::from(serde_json::to_string(&create.pod)?)),
-        attributes: Vec::new(),
+        attributes: attributes(workflow, now),
     })
+}
+
+fn attributes(workflow: &Workflow, now: Timestamp) -> Vec<(String, String)> {
+    const MINUTE_SECONDS: i64 = 60;
+    let seconds = now.as_second();
+    let minute = Timestamp::from_second(seconds - seconds.rem_euclid(MINUTE_SECONDS)).unwrap_or(now);
+    let labels = workflow.metadata.labels.iter().flatten().filter(|(name, _)| name.starts_with(LABELS_SHOWN));
+    let labels = labels.map(|(name, value)| (name.clone(), value.clone()));
+    std::iter::once((ATTRIBUTE_TIME.to_owned(), minute.to_string())).chain(labels).collect()
 }
 
 fn denial(decision: Decision) -> Option<Denial> {
@@ -129,5 +151,30 @@ fn denial(decision: Decision) -> Option<Denial> {
         Verdict::Deny { reason, code } => {
             Some(Denial { module: decision.module, generation: decision.generation, code, reason })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::api::workflow::Workflow;
+
+    #[test]
+    fn attributes_are_the_minute_and_the_labels_for_policy() {
+        let workflow: Workflow = serde_json::from_value(json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "metadata": {"labels": {"policy.landfall.dev/ticket": "OPS-7", "team": "a"}},
+            "spec": {},
+        }))
+        .unwrap();
+        let check = |now: &str, minute: &str| {
+            let expected = [("request-time", minute), ("policy.landfall.dev/ticket", "OPS-7")];
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(super::attributes(&workflow, now.parse().unwrap()), expected);
+        };
+        check("2026-11-24T08:30:59.999Z", "2026-11-24T08:30:00Z");
+        check("1969-12-31T23:59:30Z", "1969-12-31T23:59:00Z");
     }
 }

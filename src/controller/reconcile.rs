@@ -62,7 +62,7 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
     }
     let problem = invalid(stored);
     let Gathered { mut observed, is_incomplete } = gather::gather(controller, stored).await;
-    let mut desk = Desk::new(&controller.policies, controller.home(), &stored.workflow);
+    let mut desk = Desk::new(&controller.policies, controller.home(), &stored.workflow, now);
     let (plan, authorized) = loop {
         // Ends: each round denies at least one more node.
         let plan = match &problem {

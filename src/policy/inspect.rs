@@ -82,12 +82,12 @@ impl Unfit {
                 Some("only binary components are read; text (.wat) and precompiled modules (.cwasm) are not")
             }
             Unfit::CoreModule { .. } => Some(
-                "make a component of it: in this repository `cargo run -p policy-build -- policies/NAME`, elsewhere \
-                 `wasm-tools component new`; for Rust, build for wasm32-unknown-unknown",
+                "make a component of it with `landfall policy build`, or `wasm-tools component new`; for Rust, build for \
+                 wasm32-unknown-unknown",
             ),
             Unfit::Imports { imports } if imports.iter().any(|name| name.starts_with("wasi:")) => Some(
-                "build it without WASI: Rust for wasm32-unknown-unknown; JavaScript with componentize's \
-                 `disableFeatures: [all]`; Python with `componentize-py --stub-wasi`",
+                "build it without WASI, as `landfall policy build` does: Rust for wasm32-unknown-unknown; JavaScript with \
+                 `componentize-qjs --stub-wasi --sync`; Python with `componentize-py componentize --stub-wasi`",
             ),
             Unfit::Imports { .. } => Some("the world `module` of landfall:policy has exports only: remove the imports"),
         }

@@ -20,7 +20,7 @@ use crate::policy::{
     request::Request,
 };
 
-/// The built-in module, as `cargo run -p policy-build -- policies/builtin` made it.
+/// The built-in module, as `landfall policy build policies/builtin` made it.
 pub const BUILTIN: &[u8] = include_bytes!("../../policies/builtin/builtin.wasm");
 
 /// The modules that decide, and those that are compared with them.

@@ -2,9 +2,11 @@
 
 mod asking;
 pub mod bench;
+pub mod build;
 pub mod check;
 pub mod cover;
 pub mod explain;
+pub mod new;
 pub mod run;
 pub mod test;
 
@@ -15,6 +17,10 @@ use crate::cli::Outcome;
 /// Commands of `landfall policy`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Begin a policy module: a folder that builds as it is, with cases
+    New(new::Arguments),
+    /// Build a policy folder into the component that the controller loads
+    Build(build::Arguments),
     /// Load a policy module as the controller would, and say what it is and how fast it decides
     Check(check::Arguments),
     /// Put a request, or every pod of a workflow, to policy modules, and show the decisions
@@ -32,6 +38,8 @@ pub enum Command {
 /// Runs the command.
 pub fn run(command: &Command) -> anyhow::Result<Outcome> {
     match command {
+        Command::New(arguments) => new::run(arguments).map(|()| Outcome::Done),
+        Command::Build(arguments) => build::run(arguments).map(|()| Outcome::Done),
         Command::Check(arguments) => check::run(arguments).map(|()| Outcome::Done),
         Command::Run(arguments) => run::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),

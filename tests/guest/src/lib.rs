@@ -5,7 +5,7 @@
 //! - a request whose template is `trap`, `loop`, `memory`, `recurse`, `long`, `bad-code`, `pod` or `count`: so does
 //!   `authorize`.
 //!
-//! `cargo run -p policy-build -- tests/guest` makes `guest.wasm` of it.
+//! `landfall policy build tests/guest` makes `guest.wasm` of it.
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -1,7 +1,9 @@
 //! Tools for policy authors, on real modules.
 
 mod bench;
+mod build;
 mod cover;
+mod new;
 mod policies;
 mod removal;
 mod suites;

@@ -2,19 +2,19 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use landfall::policy::{
-    decision::Denial,
-    host::Host,
-    module::Prepared,
-    roles::{Entry, Roles, Rule},
-    store::BUILTIN,
+use landfall::{
+    author::build::{Language, sources},
+    policy::{
+        decision::Denial,
+        host::Host,
+        module::Prepared,
+        roles::{Entry, Roles, Rule},
+        store::BUILTIN,
+    },
 };
 use landfall_policy_builtin as native;
 
 use crate::policy::support::request;
-
-#[path = "../../../policies/build/src/sources.rs"]
-mod sources;
 
 /// Settings that are generated, and questions to each.
 const SETTINGS: u64 = 10;
@@ -26,10 +26,11 @@ fn the_committed_components_are_of_this_tree() {
     for folder in ["policies/builtin", "policies/images", "policies/pod-security", "tests/guest"] {
         let name = Path::new(folder).file_name().unwrap();
         let component = fs::read(root.join(folder).join(name).with_extension("wasm")).unwrap();
-        let digest = sources::digest(&root.join(folder), &root.join("wit")).unwrap();
-        assert!(
-            component.ends_with(format!("{}{digest}", sources::SECTION).as_bytes()),
-            "{folder} has changed: build it again with `cargo run -p policy-build -- {folder}`"
+        let digest = sources::digest(&root.join(folder), Language::Rust).unwrap();
+        assert_eq!(
+            sources::of_component(&component),
+            Some(digest.as_str()),
+            "{folder} has changed: build it again with `landfall policy build {folder}`"
         );
     }
 }

@@ -77,7 +77,7 @@ pub fn unfold(mut workflow: Workflow, home: &ClusterName, source: &Value) -> any
                 continue;
             }
             created += 1;
-            let request = authorize::question(home, &workflow, create)?;
+            let request = authorize::question(home, &workflow, create, Timestamp::now())?;
             questions.push(Question { name: Some(create.node_name.clone()), request });
             pods.insert(key, Arc::new(succeeded(&create.pod, &create.node_id, now)));
         }
