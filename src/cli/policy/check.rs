@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
+    author::subject,
     cli::{
         hint,
         output::{self, Format},
@@ -18,7 +19,7 @@ use crate::{
     after_help = "Examples:\n  landfall policy check deny-all.wasm\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, 1 if not."
 )]
 pub struct Arguments {
-    /// The component, or `builtin` for the module that evaluates namespaceRoles
+    /// The component, the policy folder that it is in, or `builtin` for the module that evaluates namespaceRoles
     file: PathBuf,
     /// What the module is configured with, as YAML or JSON; `{}` without it
     #[arg(long, value_name = "FILE")]
@@ -30,7 +31,11 @@ pub struct Arguments {
 
 /// Checks the module and prints what was found.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let report = check::check(&arguments.file, arguments.settings.as_deref()).map_err(|error| match error.hint() {
+    let component = match arguments.file.is_dir() {
+        true => subject::component_of(&arguments.file).map_err(anyhow::Error::new)?,
+        false => arguments.file.clone(),
+    };
+    let report = check::check(&component, arguments.settings.as_deref()).map_err(|error| match error.hint() {
         Some(advice) => hint::error(&error, advice),
         None => anyhow::Error::new(error),
     })?;

@@ -73,7 +73,7 @@ fn text(folder: &Path, language: Language, files: &[&str]) -> String {
         Language::JavaScript | Language::Python => " --install",
     };
     text += &format!(
-        "\nnext:\n  landfall policy build {folder}{install}\n  landfall policy test {folder}\n  landfall policy bench {folder}\n"
+        "\nnext:\n  landfall policy build {folder}{install}\n  landfall policy test {folder}\n  landfall policy test {folder} --watch\n"
     );
     text
 }
