@@ -89,7 +89,7 @@ fn elements(
 ) -> Result<(Vec<Element>, usize), LoadError> {
     let prepared = Prepared::new(host, source.bytes.clone())?;
     let target = removal::Target { host, prepared: &prepared, name: member.module.name() };
-    let found = removal::find(target, &source.settings, &[request], &mut |_, _| {})?;
+    let found = removal::find_everywhere(target, &source.settings, &[request], &mut |_, _| {})?;
     let mut elements: Vec<(removal::Path, Element)> = Vec::new();
     for removal in found.removals.into_iter().filter(removal::Removal::matters) {
         let without = match &removal.effect {

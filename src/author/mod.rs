@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod build;
 pub mod chain;
+pub mod check;
 pub mod cover;
 pub mod explain;
 pub mod new;

@@ -102,6 +102,40 @@ pub fn find(
     questions: &[&Request],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Removals, LoadError> {
+    search(target, settings, questions, Within::WhatMatters, progress)
+}
+
+/// The same, and looks also within elements whose removal changes nothing: with no rules at all a module may say the same
+/// as with all of them, and something else without one.
+///
+/// # Errors
+///
+/// The module can't be configured with the whole settings.
+pub fn find_everywhere(
+    target: Target<'_>,
+    settings: &Json,
+    questions: &[&Request],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Removals, LoadError> {
+    search(target, settings, questions, Within::Everything, progress)
+}
+
+/// Where elements are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    /// Within elements that matter.
+    WhatMatters,
+    /// Within all.
+    Everything,
+}
+
+fn search(
+    target: Target<'_>,
+    settings: &Json,
+    questions: &[&Request],
+    within: Within,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Removals, LoadError> {
     let answers = answers(target, settings, questions)?;
     let mut found = Removals { answers, removals: Vec::new(), left_out: 0 };
     let mut waiting: VecDeque<Path> = children(&Path(Vec::new()), settings).into();
@@ -113,7 +147,7 @@ pub fn find(
             break;
         }
         let effect = effect(target, &without(settings, &path), questions, &found.answers);
-        if !matches!(effect, Effect::Nothing)
+        if (within == Within::Everything || !matches!(effect, Effect::Nothing))
             && let Some(element) = get(settings, &path)
         {
             waiting.extend(children(&path, element));

@@ -6,7 +6,6 @@
 
 pub mod audit;
 mod bindings;
-pub mod check;
 mod compile;
 pub mod config;
 pub mod decision;

@@ -130,6 +130,11 @@ impl Prepared {
         Ok(Prepared { bytes, digest, component, functions, unreadable })
     }
 
+    /// Bytes of the component, as it was given.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The digest of the bytes, as hex.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -289,7 +294,7 @@ impl Module {
     ///
     /// A call does not end as it should.
     pub fn notes(&self, host: &Host, request: &Request) -> Result<Option<Vec<String>>, Failure> {
-        let mut store = limits::store(&host.engine, self.limits);
+        let mut store = host.store(self.limits);
         limits::set_time(&mut store, self.limits.configure_time);
         let _running = host.ticker.running();
         let found = self.take_notes(&mut store, request);

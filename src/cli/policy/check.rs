@@ -5,22 +5,23 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    author::subject,
+    author::check::{self, Report, Share, Unit},
     cli::{
         hint,
         output::{self, Format},
+        style::{FAINT, STRONG, styled, time},
     },
-    policy::check::{self, Report},
 };
 
 /// Flags of `landfall policy check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy check deny-all.wasm\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, 1 if not."
+    after_help = "Examples:\n  landfall policy check policies/pod-security\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, 1 if not."
 )]
 pub struct Arguments {
-    /// The component, the policy folder that it is in, or `builtin` for the module that evaluates namespaceRoles
-    file: PathBuf,
+    /// A .wasm file, a policy folder, or `builtin` for the module that evaluates namespaceRoles
+    #[arg(default_value = ".")]
+    subject: PathBuf,
     /// What the module is configured with, as YAML or JSON; `{}` without it
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -31,14 +32,11 @@ pub struct Arguments {
 
 /// Checks the module and prints what was found.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let component = match arguments.file.is_dir() {
-        true => subject::component_of(&arguments.file).map_err(anyhow::Error::new)?,
-        false => arguments.file.clone(),
-    };
-    let report = check::check(&component, arguments.settings.as_deref()).map_err(|error| match error.hint() {
-        Some(advice) => hint::error(&error, advice),
-        None => anyhow::Error::new(error),
-    })?;
+    let report =
+        check::check(&arguments.subject, arguments.settings.as_deref()).map_err(|error| match error.hint() {
+            Some(advice) => hint::error(&error, advice),
+            None => anyhow::Error::new(error),
+        })?;
     match arguments.output {
         Format::Text => output::text_to_stdout(&text(&report)),
         Format::Json => output::json(&report),
@@ -51,22 +49,29 @@ fn text(report: &Report) -> String {
         None => "fresh from a snapshot for each decision".to_owned(),
         Some(reason) => format!("fresh and configured again for each decision, because {reason}"),
     };
-    format!(
-        "module      {}\nsize        {} bytes\ndigest      {}\nimports     {}\nneeds       {}\nruns        {how}\ncompiled    in {}\nconfigured  in {}\ndecides     in {} (median)\n",
-        report.name,
-        report.size,
-        report.digest,
-        list(&report.imports),
-        list(&report.needs),
-        time(report.compile_nanoseconds),
-        time(report.configure_nanoseconds),
-        time(report.decision_nanoseconds),
-    )
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| text += &format!("{name:<12}{value}\n");
+    line("module", &styled(STRONG, &report.name));
+    line("digest", &report.digest);
+    line("imports", &list(&report.imports));
+    line("needs", &list(&report.needs));
+    line("runs", &how);
+    line("compiled", &format!("in {}", time(report.compile_nanoseconds)));
+    line("configured", &format!("in {}, with its snapshot", time(report.configure_nanoseconds)));
+    for Share { name, unit, used, limit } in &report.limits {
+        let amount = |amount: u64| match unit {
+            Unit::Nanoseconds => time(amount),
+            Unit::Bytes => size(amount),
+        };
+        line(name, &format!("{} {}", amount(*used), styled(FAINT, format!("of {}", amount(*limit)))));
+    }
+    text
 }
 
-fn time(nanoseconds: u64) -> String {
-    match nanoseconds {
-        0..10_000_000 => format!("{}.{} µs", nanoseconds / 1000, nanoseconds / 100 % 10),
-        _ => format!("{} ms", nanoseconds / 1_000_000),
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
     }
 }

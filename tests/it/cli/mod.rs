@@ -5,5 +5,6 @@ mod bad_input;
 mod local_run;
 mod local_up;
 mod measured;
+mod policy;
 mod records;
 mod tree;

@@ -2,12 +2,14 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use landfall::policy::{
-    check::check as check_file,
-    host::Host,
-    limits::{Limits, MEMORY_BYTES},
-    module::{Module, Prepared},
-    request::{PodJson, Request},
+use landfall::{
+    author::check::check as check_file,
+    policy::{
+        host::Host,
+        limits::{Limits, MEMORY_BYTES},
+        module::{Module, Prepared},
+        request::{PodJson, Request},
+    },
 };
 
 use crate::{policy::support::request, support::modules};
@@ -140,6 +142,7 @@ fn check_reports_and_refuses() {
     assert_eq!((report.name.as_str(), report.size), ("deny-all", modules::DENY_ALL.len() as u64));
     assert_eq!((report.imports, report.needs, report.no_snapshot_because), (vec![], vec!["pod".to_owned()], None));
     assert!(0 < report.decision_nanoseconds && report.decision_nanoseconds < report.compile_nanoseconds);
+    assert!(report.limits.iter().all(|share| 0 < share.used && share.used < share.limit), "{:?}", report.limits);
 
     fs::write(&settings, "a: [\n").unwrap();
     let error = check_file(&file, Some(&settings)).unwrap_err().to_string();

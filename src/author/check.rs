@@ -9,12 +9,17 @@ use std::{
 
 use serde::Serialize;
 
-use crate::policy::{
-    decision::MODULE_BUILTIN,
-    host::Host,
-    limits::MODULE_BYTES,
-    module::{LoadError, Module, Prepared},
-    store, yaml,
+use crate::{
+    author::{
+        question::Draft,
+        subject::{Subject, SubjectError},
+    },
+    policy::{
+        host::Host,
+        limits::{Limits, MODULE_BYTES},
+        module::{LoadError, Module, Prepared},
+        yaml,
+    },
 };
 
 /// A decision's time is the median of so many.
@@ -42,15 +47,44 @@ pub struct Report {
     pub configure_nanoseconds: u64,
     /// How long one decision takes: the median.
     pub decision_nanoseconds: u64,
+    /// How much of each limit it takes.
+    pub limits: Vec<Share>,
+}
+
+/// How much of a limit a module takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// What is limited.
+    pub name: &'static str,
+    /// In what it is counted.
+    pub unit: Unit,
+    /// What it takes.
+    pub used: u64,
+    /// What it may take, where nothing else is configured.
+    pub limit: u64,
+}
+
+/// In what something is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unit {
+    /// Time.
+    Nanoseconds,
+    /// Size.
+    Bytes,
 }
 
 /// Why a module does not check.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// A file can't be read.
+    /// There is no module to look at.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The settings can't be read.
     #[error("{}: {error}", .file.display())]
     Unreadable {
-        /// Which.
+        /// Their file.
         file: PathBuf,
         /// Why.
         error: std::io::Error,
@@ -80,40 +114,39 @@ pub enum CheckError {
 
 impl CheckError {
     /// What to change, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            CheckError::Refused { error, .. } => error.hint(),
+            CheckError::Subject(error) => error.hint(),
+            CheckError::Refused { error, .. } => error.hint().map(str::to_owned),
             CheckError::Unreadable { .. } | CheckError::Settings { .. } | CheckError::Host(_) => None,
         }
     }
 }
 
-/// Loads, configures and tries the module in `file`, with the settings in the file `settings` (YAML or JSON; `{}`
-/// without one). The file name `builtin`, if there is no such file, means the built-in module.
+/// Loads, configures and tries a module: the file, folder or word that [`Subject::open`] takes, with the settings in the
+/// file `settings` (YAML or JSON; `{}` without one).
 ///
 /// # Errors
 ///
 /// Why it would be refused.
-pub fn check(file: &Path, settings: Option<&Path>) -> Result<Report, CheckError> {
-    let builtin = file == Path::new(MODULE_BUILTIN) && !file.exists();
-    let bytes: Arc<[u8]> = if builtin { store::BUILTIN.into() } else { read_module(file)? };
+pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError> {
+    let subject = Subject::open(path)?;
     let settings = match settings {
         Some(settings) => read_settings(settings)?,
         None => serde_json::json!({}),
     };
-    let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let refused = |error| CheckError::Refused { file: file.to_owned(), error };
-    let size = bytes.len() as u64;
+    let file = subject.file.clone().unwrap_or_else(|| PathBuf::from(&subject.name));
+    let refused = |error| CheckError::Refused { file: file.clone(), error };
+    let size = subject.bytes.len() as u64;
     let host = Host::new().map_err(CheckError::Host)?;
     let start = Instant::now();
-    let prepared = Prepared::new(&host, bytes).map_err(refused)?;
+    let prepared = Prepared::new(&host, Arc::clone(&subject.bytes)).map_err(refused)?;
     let compile = start.elapsed();
     let start = Instant::now();
-    let module = prepared.configure(&host, &name, &settings).map_err(refused)?;
+    let module = prepared.configure(&host, &subject.name, &settings).map_err(refused)?;
     let configure = start.elapsed();
     let decision = time_decision(&host, &module).map_err(refused)?;
     Ok(Report {
-        name,
         size,
         digest: prepared.digest().to_owned(),
         imports: Vec::new(),
@@ -122,7 +155,40 @@ pub fn check(file: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
         compile_nanoseconds: nanoseconds(compile),
         configure_nanoseconds: nanoseconds(configure),
         decision_nanoseconds: nanoseconds(decision),
+        limits: shares(&host, &prepared, &module, &settings, decision).map_err(refused)?,
+        name: subject.name,
     })
+}
+
+/// What the module takes of each limit. `configure` is timed without the snapshot, which is the host's doing.
+fn shares(
+    host: &Host,
+    prepared: &Prepared,
+    module: &Module,
+    settings: &serde_json::Value,
+    decision: Duration,
+) -> Result<Vec<Share>, LoadError> {
+    let size = prepared.size();
+    let limits = Limits::default();
+    let start = Instant::now();
+    let configured = prepared.measure_configure(host, settings)?;
+    let configure = start.elapsed();
+    let question =
+        Draft { namespace: "a".parse().ok(), target: crate::author::question::target("a/a").ok(), ..Draft::default() };
+    let memory = match question.finish().map(|request| module.measure(host, &request)) {
+        Ok(Ok((_, cost))) => cost.memory_bytes.max(configured.memory_bytes),
+        Ok(Err(failure)) => return Err(LoadError::Trial(failure)),
+        Err(_) => configured.memory_bytes,
+    };
+    let bytes = |name, used, limit| Share { name, unit: Unit::Bytes, used, limit };
+    let time =
+        |name, used, limit| Share { name, unit: Unit::Nanoseconds, used: nanoseconds(used), limit: nanoseconds(limit) };
+    Ok(vec![
+        time("decision", decision, limits.decision_time),
+        time("configure", configure, limits.configure_time),
+        bytes("memory", memory, limits.memory_bytes as u64),
+        bytes("file", size, MODULE_BYTES),
+    ])
 }
 
 fn time_decision(host: &Host, module: &Module) -> Result<Duration, LoadError> {
@@ -134,15 +200,6 @@ fn time_decision(host: &Host, module: &Module) -> Result<Duration, LoadError> {
     }
     times.sort_unstable();
     Ok(times.get(DECISIONS / 2).copied().unwrap_or_default())
-}
-
-fn read_module(file: &Path) -> Result<Arc<[u8]>, CheckError> {
-    let unreadable = |error| CheckError::Unreadable { file: file.to_owned(), error };
-    let bytes = fs::metadata(file).map_err(unreadable)?.len();
-    if bytes > MODULE_BYTES {
-        return Err(CheckError::Refused { file: file.to_owned(), error: LoadError::TooLarge { bytes } });
-    }
-    Ok(fs::read(file).map_err(unreadable)?.into())
 }
 
 fn read_settings(file: &Path) -> Result<serde_json::Value, CheckError> {
