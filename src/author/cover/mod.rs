@@ -285,7 +285,11 @@ impl Code {
 impl Look<'_> {
     fn is_own(&self) -> bool {
         let by_line = self.lines.and_then(|lines| lines.place(self.function.marks.offset, self.folder));
-        names::is_own(self.function) && by_line.is_none_or(|(_, own)| own)
+        match by_line {
+            // An exported function bears no crate's name, but its line tells whose it is.
+            Some((_, own)) => own && !names::is_generated(&names::name(self.function)),
+            None => names::is_own(self.function),
+        }
     }
 
     /// The line, if it is known, and whether the policy's own code is there.

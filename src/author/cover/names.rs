@@ -14,6 +14,7 @@ use crate::author::cover::module::{Function, Map};
 
 /// Crates that come with the language or read settings and requests: their branches are not the policy's.
 const LIBRARIES: &[&str] = &[
+    "__rustc",
     "alloc",
     "compiler_builtins",
     "core",
@@ -109,7 +110,12 @@ pub fn is_own(function: &Function) -> bool {
     };
     let name = format!("{demangled:#}");
     let library = LIBRARIES.contains(&crate_of(&name));
-    !library && !GENERATED.iter().any(|part| name.contains(part))
+    !library && !is_generated(&name)
+}
+
+/// Whether a tool has written the function of this name.
+pub fn is_generated(name: &str) -> bool {
+    GENERATED.iter().any(|part| name.contains(part))
 }
 
 /// The crate that a name begins with: `a` of `a::b::c`, of `<a::B as core::fmt::Display>::fmt` and of `<&a::B as …`.

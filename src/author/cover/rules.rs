@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use crate::{
     author::{
         cover::Share,
-        question::Question,
-        removal::{self, Effect, Path, Removals, Step, Target},
+        question::{Expected, Question},
+        removal::{self, Change, Effect, Path, Removals, Step, Target},
         suite::Suite,
     },
     policy::{
@@ -68,7 +68,7 @@ pub fn rules(target: Target<'_>, suite: &Suite, progress: &mut dyn FnMut(usize, 
         })?;
         before += looked;
         let question = (group.requests.len() == 1).then(|| group.first.name.clone());
-        rules.take(suite, &found, (root.as_ref(), group.first.line, question));
+        rules.take(suite, &found, group, (root.as_ref(), question));
     }
     rules.unused.sort_by(|a, b| match (a.line, b.line) {
         (Some(a), Some(b)) => a.cmp(&b),
@@ -84,6 +84,7 @@ struct Group<'a> {
     settings: Arc<Json>,
     first: &'a Question,
     requests: Vec<&'a Request>,
+    expected: Vec<&'a Expected>,
 }
 
 fn groups(questions: &[Question]) -> Vec<Group<'_>> {
@@ -91,11 +92,15 @@ fn groups(questions: &[Question]) -> Vec<Group<'_>> {
     for question in questions {
         // Most suites have one or two settings: looking through them is cheap.
         match groups.iter_mut().find(|group| group.settings == question.settings) {
-            Some(group) => group.requests.push(&question.request),
+            Some(group) => {
+                group.requests.push(&question.request);
+                group.expected.push(&question.expected);
+            }
             None => groups.push(Group {
                 settings: Arc::clone(&question.settings),
                 first: question,
                 requests: vec![&question.request],
+                expected: vec![&question.expected],
             }),
         }
     }
@@ -103,28 +108,47 @@ fn groups(questions: &[Question]) -> Vec<Group<'_>> {
 }
 
 impl Rules {
-    fn take(&mut self, suite: &Suite, found: &Removals, (root, line, question): (Option<&Node>, u64, Option<String>)) {
+    fn take(
+        &mut self,
+        suite: &Suite,
+        found: &Removals,
+        group: &Group<'_>,
+        (root, question): (Option<&Node>, Option<String>),
+    ) {
         self.left_out += found.left_out;
         for removal in &found.removals {
-            let only_reason = match &removal.effect {
+            let (only_reason, noticed) = match &removal.effect {
                 Effect::Required(_) => {
                     self.required += 1;
                     continue;
                 }
-                Effect::Nothing => false,
-                Effect::Changes(changes) => changes.iter().all(|change| change.only_reason),
+                Effect::Nothing => (false, false),
+                Effect::Changes(changes) => (
+                    changes.iter().all(|change| change.only_reason),
+                    changes.iter().any(|change| group.notices_reason(change)),
+                ),
             };
-            let hit = removal.matters();
+            let hit = noticed || removal.matters();
             self.elements.add(Share { hit: usize::from(hit), total: 1 });
             if !hit {
                 self.unused.push(Unused {
                     path: removal.path.to_string(),
                     file: suite.file.clone(),
-                    line: root.and_then(|root| line_of(root, line, &removal.path)),
+                    line: root.and_then(|root| line_of(root, group.first.line, &removal.path)),
                     question: question.clone(),
                     only_reason,
                 });
             }
+        }
+    }
+}
+
+impl Group<'_> {
+    /// Whether a case expects a reason that is not given any more.
+    fn notices_reason(&self, change: &Change) -> bool {
+        match (self.expected.get(change.question), &change.answer) {
+            (Some(Expected::Deny { reason: Some(reason), .. }), Some(denial)) => !denial.reason.contains(reason),
+            (Some(Expected::Deny { .. } | Expected::Allow) | None, Some(_) | None) => false,
         }
     }
 }
