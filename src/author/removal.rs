@@ -253,15 +253,37 @@ pub fn get<'a>(settings: &'a Json, path: &Path) -> Option<&'a Json> {
     })
 }
 
+/// The same, to change it.
+pub fn get_mut<'a>(settings: &'a mut Json, path: &Path) -> Option<&'a mut Json> {
+    path.0.iter().try_fold(settings, |element, step| match step {
+        Step::Item(index) => element.get_mut(index),
+        Step::Entry(name) => element.get_mut(name),
+    })
+}
+
+/// The list or map that the element at `path` is in, to change it.
+pub fn parent_mut<'a>(settings: &'a mut Json, path: &Path) -> Option<&'a mut Json> {
+    let (_, way) = path.0.split_last()?;
+    get_mut(settings, &Path(way.to_vec()))
+}
+
+/// The paths of all elements, at any depth, the outer ones first.
+pub fn elements(settings: &Json) -> Vec<Path> {
+    let mut paths = children(&Path(Vec::new()), settings);
+    let mut next = 0;
+    while let Some(path) = paths.get(next) {
+        let inner = get(settings, path).map(|element| children(path, element)).unwrap_or_default();
+        paths.extend(inner);
+        next += 1;
+    }
+    paths
+}
+
 /// `settings` without the element at `path`.
 pub fn without(settings: &Json, path: &Path) -> Json {
     let mut settings = settings.clone();
-    let Some((last, way)) = path.0.split_last() else { return settings };
-    let parent = way.iter().try_fold(&mut settings, |element, step| match step {
-        Step::Item(index) => element.get_mut(index),
-        Step::Entry(name) => element.get_mut(name),
-    });
-    match (parent, last) {
+    let Some(last) = path.0.last() else { return settings };
+    match (parent_mut(&mut settings, path), last) {
         (Some(Json::Array(items)), Step::Item(index)) if *index < items.len() => drop(items.remove(*index)),
         (Some(Json::Object(entries)), Step::Entry(name)) => drop(entries.remove(name)),
         // A path that leads nowhere takes nothing out.

@@ -38,6 +38,11 @@ impl<'a> Session<'a> {
         Ok(Session { host, exports, settings, needs, instance: Some((store, running)) })
     }
 
+    /// The module is given the pod.
+    pub fn needs_pod(&self) -> bool {
+        self.needs.contains(wit::Needs::POD)
+    }
+
     /// Asks the instance, as a module of that name. `None` is no objection.
     ///
     /// # Errors

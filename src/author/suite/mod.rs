@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     author::{
+        laws::Law,
         question::{Question, listed},
         subject::{Subject, SubjectError},
     },
@@ -40,6 +41,8 @@ pub struct Suite {
     pub questions: Vec<Question>,
     /// Settings that the module must refuse.
     pub refusals: Vec<Refusal>,
+    /// Laws that the module is not meant to keep.
+    pub laws_off: Vec<Law>,
 }
 
 /// Settings that `configure` must refuse.
@@ -114,12 +117,12 @@ impl Suite {
         };
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         match read::read(&text, folder) {
-            Ok(read::Read { module, questions, refusals }) => {
+            Ok(read::Read { module, questions, refusals, laws_off }) => {
                 let subject = match module {
                     None => Subject::open(folder)?,
                     Some(module) => Subject::open(&module)?,
                 };
-                Ok(Suite { file, text, subject, questions, refusals })
+                Ok(Suite { file, text, subject, questions, refusals, laws_off })
             }
             Err(mistakes) => Err(SuiteError::Mistakes { file, text, mistakes }),
         }

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     author::{
+        laws::Law,
         question::{Draft, Question, read_expected},
         suite::{Refusal, matrix},
     },
@@ -29,6 +30,8 @@ pub struct Read {
     pub questions: Vec<Question>,
     /// What must be refused.
     pub refusals: Vec<Refusal>,
+    /// The laws that are not meant to hold.
+    pub laws_off: Vec<Law>,
 }
 
 /// What holds for everything in a suite that doesn't say otherwise.
@@ -60,7 +63,7 @@ pub fn read(text: &str, folder: &Path) -> Result<Read, Vec<Mistake>> {
 
 impl Reader {
     fn suite(&mut self, root: &Node, folder: &Path) -> Read {
-        let known = ["module", "settings", "namespaceRoles", "request", "cases", "refused", "matrices"];
+        let known = ["module", "settings", "namespaceRoles", "request", "cases", "refused", "matrices", "laws"];
         let fields = self.map("", root, &known);
         let module = find(fields, "module").map(|node| match self.text("module", node) {
             name if name == MODULE_BUILTIN => PathBuf::from(name),
@@ -87,7 +90,22 @@ impl Reader {
         if questions.is_empty() && refusals.is_empty() && self.mistakes.is_empty() {
             self.mistake(root.line, "", "nothing is asked: there are no cases, no matrices and no refused".to_owned());
         }
-        Read { module, questions, refusals }
+        let laws_off = self.laws_off(fields);
+        Read { module, questions, refusals, laws_off }
+    }
+
+    /// `laws: {monotone: false}`: what `landfall policy fuzz` is not to try.
+    fn laws_off(&mut self, fields: &[(Key, Node)]) -> Vec<Law> {
+        let Some(laws) = find(fields, "laws") else { return Vec::new() };
+        let mut off = Vec::new();
+        for (key, node) in self.map("laws", laws, &Law::ALL.map(Law::name)) {
+            if let Some(law) = Law::of_name(&key.name)
+                && !self.boolean(&join("laws", &key.name), node)
+            {
+                off.push(law);
+            }
+        }
+        off
     }
 
     fn case(

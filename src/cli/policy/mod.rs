@@ -9,6 +9,10 @@ pub mod explain;
 pub mod new;
 pub mod run;
 pub mod test;
+pub mod diff;
+pub mod fuzz;
+mod opened;
+pub mod replay;
 
 use clap::Subcommand;
 
@@ -33,6 +37,12 @@ pub enum Command {
     Cover(cover::Arguments),
     /// Measure what decisions take, and compare it with an earlier run
     Bench(bench::Arguments),
+    /// Show which decisions differ between two versions of a policy, the loosened ones first
+    Diff(diff::Arguments),
+    /// Try whether a policy module keeps the laws that every module should, with generated settings and requests
+    Fuzz(fuzz::Arguments),
+    /// Make recorded decisions again, and compare them bit for bit
+    Replay(replay::Arguments),
 }
 
 /// Runs the command.
@@ -46,6 +56,9 @@ pub fn run(command: &Command) -> anyhow::Result<Outcome> {
         Command::Test(arguments) => test::run(arguments),
         Command::Cover(arguments) => cover::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
     }
 }
 

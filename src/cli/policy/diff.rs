@@ -1,0 +1,267 @@
+//! `landfall policy diff`: what two versions of a policy decide differently.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    author::{
+        asking::{self, Asker},
+        diff::{Asked, Change, Comparison, Group, Kind, Side},
+        generate::{Corpus, Generator},
+        laws::saved,
+        records::Records,
+        set,
+        subject::Subject,
+        suite::Suite,
+    },
+    cli::{
+        Outcome, hint,
+        output::{self, Format},
+        policy::opened::{self, SignOfLife},
+    },
+    policy::{decision::MODULE_BUILTIN, host::Host, module::Prepared, store::Chain},
+};
+
+/// Generated requests, where nothing is said: a second or two with modules in Rust.
+const GENERATED: u64 = 2000;
+/// Recorded requests that others are made from: enough to know the names.
+const CORPUS_MAX: usize = 10_000;
+
+/// Flags of `landfall policy diff`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  landfall policy diff old/images.wasm policies/images\n  landfall policy diff builtin builtin --old-settings old.yaml --new-settings new.yaml --records decisions.jsonl\n  landfall policy diff --old-config old.yaml --new-config new.yaml --records decisions.jsonl\n  landfall policy diff old.wasm new.wasm --fail-on loosened -o json\n\nAsked are the recorded requests, the questions of the suite, and generated ones; recorded requests have no pod.\n\nExit status: 0 if nothing changed that --fail-on names, 1 if something did."
+)]
+pub struct Arguments {
+    /// The old module: a component, a policy folder, or `builtin`
+    #[arg(required_unless_present = "old_config", conflicts_with = "old_config")]
+    old: Option<PathBuf>,
+    /// The new module
+    #[arg(required_unless_present = "new_config", conflicts_with = "new_config")]
+    new: Option<PathBuf>,
+    /// What both are configured with, as YAML or JSON; without it each question has settings of its own
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["old_settings", "new_settings"])]
+    settings: Option<PathBuf>,
+    /// What the old module is configured with
+    #[arg(long, value_name = "FILE", requires = "new_settings")]
+    old_settings: Option<PathBuf>,
+    /// What the new module is configured with
+    #[arg(long, value_name = "FILE", requires = "old_settings")]
+    new_settings: Option<PathBuf>,
+    /// In place of a module, all of the old set: the controller's ConfigMap
+    #[arg(long, value_name = "FILE", requires = "new_config")]
+    old_config: Option<PathBuf>,
+    /// In place of a module, all of the new set: the controller's ConfigMap
+    #[arg(long, value_name = "FILE", requires = "old_config")]
+    new_config: Option<PathBuf>,
+    /// The folder with the modules of the sets
+    #[arg(long, value_name = "DIR", requires = "new_config")]
+    policies: Option<PathBuf>,
+    /// The folder with the modules of the old set, if it is another
+    #[arg(long, value_name = "DIR", requires = "old_config")]
+    old_policies: Option<PathBuf>,
+    /// Decision records whose requests are asked again; can be given several times
+    #[arg(long, value_name = "FILE")]
+    records: Vec<PathBuf>,
+    /// The suite whose questions are asked; that of the new module's folder if not given
+    #[arg(long, value_name = "FILE")]
+    suite: Option<PathBuf>,
+    /// How many requests are generated
+    #[arg(long, value_name = "N", default_value_t = GENERATED)]
+    generated: u64,
+    /// What they are generated from; the same seed makes the same requests
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Which changes make the exit status 1
+    #[arg(long, value_enum, default_value_t)]
+    fail_on: FailOn,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// What `--fail-on` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Any change, of a reason's words too
+    #[default]
+    Any,
+    /// A change of the verdict, in whichever direction
+    Verdict,
+    /// Something is allowed that was denied
+    Loosened,
+    /// None
+    Never,
+}
+
+/// The sets or modules, loaded, which the sides borrow from.
+enum Loaded {
+    Module { name: String, prepared: Prepared, settings: Option<Json> },
+    Set(Chain),
+}
+
+/// Compares and prints.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let host = Host::new()?;
+    let subject = |path: &Option<PathBuf>| path.as_deref().map(opened::subject).transpose();
+    let (old_subject, new_subject) = (subject(&arguments.old)?, subject(&arguments.new)?);
+    let old_policies = arguments.old_policies.as_deref().or(arguments.policies.as_deref());
+    let old_settings = arguments.old_settings.as_deref().or(arguments.settings.as_deref());
+    let new_settings = arguments.new_settings.as_deref().or(arguments.settings.as_deref());
+    let old = load(&host, old_subject.as_ref(), old_settings, (arguments.old_config.as_deref(), old_policies))?;
+    let new_set = (arguments.new_config.as_deref(), arguments.policies.as_deref());
+    let new = load(&host, new_subject.as_ref(), new_settings, new_set)?;
+    let suite = match (&new_subject, &arguments.suite) {
+        (Some(subject), named) => opened::suite(subject, named.as_deref())?,
+        (None, Some(named)) => opened::suite(&Subject::builtin(), Some(named))?,
+        (None, None) => None,
+    };
+    let (mut old, mut new) = (side(&host, &old), side(&host, &new));
+    let mut comparison = Comparison::default();
+    ask_all(arguments, suite.as_ref(), new_subject.as_ref(), &mut |asked| comparison.ask(&mut old, &mut new, asked))?;
+    if comparison.asked == 0 {
+        return Err(hint::error("nothing was asked", "name --records or a --suite, or let some be --generated"));
+    }
+    comparison.shrink(&mut old, &mut new);
+    match arguments.output {
+        Format::Text => output::text_to_stdout(&text(arguments, &comparison))?,
+        Format::Json => output::json(&json_of(arguments, &comparison))?,
+    }
+    let loosened = comparison.count(Kind::Loosened) > 0;
+    let fails = match arguments.fail_on {
+        FailOn::Any => !comparison.groups.is_empty(),
+        FailOn::Verdict => loosened || comparison.count(Kind::Tightened) > 0,
+        FailOn::Loosened => loosened,
+        FailOn::Never => false,
+    };
+    Ok(if fails { Outcome::Unsuccessful } else { Outcome::Done })
+}
+
+fn load(
+    host: &Host,
+    subject: Option<&Subject>,
+    settings: Option<&Path>,
+    (config, policies): (Option<&Path>, Option<&Path>),
+) -> anyhow::Result<Loaded> {
+    let Some(subject) = subject else { return Ok(Loaded::Set(set::load(host, config, policies)?)) };
+    let prepared = opened::prepared(host, subject)?;
+    let settings = opened::settings(settings)?;
+    if let Some(settings) = &settings {
+        Asker::new(host, &prepared, &subject.name).start(settings).with_context(|| subject.name.clone())?;
+    }
+    Ok(Loaded::Module { name: subject.name.clone(), prepared, settings })
+}
+
+fn side<'a>(host: &'a Host, loaded: &'a Loaded) -> Side<'a> {
+    match loaded {
+        Loaded::Module { name, prepared, settings } => {
+            Side::Module { asker: Asker::new(host, prepared, name), settings: settings.clone() }
+        }
+        Loaded::Set(chain) => Side::Set { host, chain },
+    }
+}
+
+/// Asks the recorded requests, the suite's, and generated ones.
+fn ask_all(
+    arguments: &Arguments,
+    suite: Option<&Suite>,
+    subject: Option<&Subject>,
+    ask: &mut dyn FnMut(Asked),
+) -> anyhow::Result<()> {
+    let mut sign = SignOfLife::start();
+    let mut count = 0_u64;
+    let mut ask = |asked| {
+        ask(asked);
+        count += 1;
+        sign.show(|| format!("{count} requests"));
+    };
+    let nothing = Arc::new(json!({}));
+    for question in suite.map(|suite| suite.questions.as_slice()).unwrap_or_default() {
+        let from = format!("case {:?}", question.name);
+        ask(Asked { settings: Arc::clone(&question.settings), request: question.request.clone(), from });
+    }
+    let mut corpus = match suite {
+        Some(suite) => Corpus::of_questions(&suite.questions),
+        None => Corpus::of_settings(None, subject.is_some_and(|subject| subject.name == MODULE_BUILTIN)),
+    };
+    for file in [&arguments.settings, &arguments.old_settings, &arguments.new_settings].into_iter().flatten() {
+        // Names in them are names to ask about.
+        corpus.settings.extend(opened::settings(Some(file))?.map(Arc::new));
+    }
+    for file in &arguments.records {
+        let opened = File::open(file).with_context(|| file.display().to_string())?;
+        let mut records = Records::new(BufReader::new(opened));
+        while let Some((line, record)) = records.next_line().with_context(|| file.display().to_string())? {
+            let from = format!("{}:{line}", file.display());
+            let record = record.map_err(|message| anyhow::anyhow!("{from}: {message}"))?;
+            if corpus.requests.len() < CORPUS_MAX {
+                corpus.requests.push(record.request.clone());
+            }
+            ask(Asked { settings: Arc::clone(&nothing), request: record.request, from });
+        }
+    }
+    let mut generator = Generator::new(corpus, arguments.seed);
+    for number in 0..arguments.generated {
+        generator.dice.reseed([arguments.seed, number, 0, 0]);
+        let settings = Arc::new(generator.settings());
+        ask(Asked { settings, request: generator.request(), from: format!("generated request {number}") });
+    }
+    Ok(())
+}
+
+fn text(arguments: &Arguments, comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for kind in Kind::ALL {
+        let groups = comparison.groups.iter().filter(|(change, _)| change.kind == kind);
+        for (Change { old, new, .. }, Group { count, example }) in groups {
+            text += &format!("{kind}: {old} -> {new}: {count} requests, such as\n");
+            let mut row = |name: &str, value: &str| text += &format!("  {name:8} {}\n", opened::cut(value));
+            row("request", &saved::written(&example.asked.request).to_string());
+            if arguments.old_config.is_none() && arguments.settings.is_none() && arguments.old_settings.is_none() {
+                row("settings", &example.asked.settings.to_string());
+            }
+            row("old", &asking::line(&example.old));
+            row("new", &asking::line(&example.new));
+            row("from", &example.asked.from);
+            text.push('\n');
+        }
+    }
+    let counts = Kind::ALL.map(|kind| format!("{} {}", comparison.count(kind), kind.name()));
+    text += &format!("{} requests asked: {}; seed {}\n", comparison.asked, counts.join(", "), arguments.seed);
+    text
+}
+
+fn json_of(arguments: &Arguments, comparison: &Comparison) -> Json {
+    let group = |(change, group): (&Change, &Group)| {
+        json!({
+            "kind": change.kind.name(),
+            "old": change.old,
+            "new": change.new,
+            "count": group.count,
+            "example": {
+                "request": saved::written(&group.example.asked.request),
+                "settings": *group.example.asked.settings,
+                "old": group.example.old,
+                "new": group.example.new,
+                "from": group.example.asked.from,
+            },
+        })
+    };
+    json!({
+        "asked": comparison.asked,
+        "seed": arguments.seed,
+        "loosened": comparison.count(Kind::Loosened),
+        "tightened": comparison.count(Kind::Tightened),
+        "code": comparison.count(Kind::Code),
+        "reason": comparison.count(Kind::Reason),
+        "changes": comparison.groups.iter().map(group).collect::<Vec<_>>(),
+    })
+}
