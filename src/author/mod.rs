@@ -18,7 +18,6 @@ pub mod question;
 pub mod records;
 pub mod removal;
 pub mod replay;
-pub mod set;
 pub mod smaller;
 pub mod subject;
 pub mod suite;

@@ -3,7 +3,7 @@
 
 pub mod dice;
 mod json;
-mod pods;
+pub mod pods;
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -1,4 +1,7 @@
 //! Pods that a careful module denies, and what is no pod.
+//!
+//! What is absent is no garbage: a pod without containers runs nothing, and Kubernetes refuses it. Garbage is what can't be
+//! read as what it should be.
 
 use serde_json::{Value as Json, json};
 
@@ -44,16 +47,32 @@ pub fn garbage(dice: &mut Dice, json: &mut Mutator) -> Option<PodJson> {
     let other = json.any(dice);
     let of = |value: Json| Some(PodJson::from(value.to_string()));
     let wrong = |allowed: fn(&Json) -> bool| if allowed(&other) { json!("text") } else { other.clone() };
-    match dice.below(9) {
+    match dice.below(8) {
         0 => None,
         1 => Some(PodJson::from(String::new())),
         2 => Some(PodJson::from(r#"{"spec":{"containers":[{"#.to_owned())),
         3 => Some(PodJson::from(format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP)))),
         4 => of(wrong(Json::is_object)),
-        5 => of(json!({ "kind": "Pod" })),
-        6 => of(json!({ "kind": "Pod", "spec": wrong(Json::is_object) })),
-        7 => of(json!({ "kind": "Pod", "spec": { "containers": wrong(|value| value.is_array() || value.is_null()) } })),
+        5 => of(json!({ "kind": "Pod", "spec": wrong(|value| value.is_object() || value.is_null()) })),
+        6 => of(json!({ "kind": "Pod", "spec": { "containers": wrong(|value| value.is_array() || value.is_null()) } })),
         _ => of(json!({ "kind": "Pod", "spec": { "containers": [wrong(Json::is_object)] } })),
+    }
+}
+
+/// Whether something in it can't be read as what it should be in a pod.
+pub fn is_garbage(pod: &Json) -> bool {
+    let is_absent = |value: Option<&Json>| value.is_none_or(Json::is_null);
+    let spec = pod.get("spec");
+    if is_absent(spec) {
+        return !pod.is_object();
+    }
+    let containers = spec.and_then(|spec| spec.get("containers"));
+    match (spec, containers) {
+        (Some(Json::Object(_)), Some(Json::Array(containers))) => {
+            containers.iter().any(|container| !container.is_object())
+        }
+        (Some(Json::Object(_)), containers) => !is_absent(containers),
+        (_, _) => true,
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use crate::{
     author::{
         asking::Asker,
+        generate::pods,
         laws::{Breach, Law, Trial, Twist},
         removal::{self, Path, Step},
         smaller,
@@ -87,7 +88,7 @@ fn twists(twist: &Twist) -> Vec<Twist> {
         Twist::Pod(Some(pod)) => match serde_json::from_str::<Json>(pod.as_str()) {
             Ok(json) => smaller::values(&json)
                 .into_iter()
-                .filter(is_garbage)
+                .filter(pods::is_garbage)
                 .map(|json| Twist::Pod(Some(PodJson::from(json.to_string()))))
                 .collect(),
             Err(_) => vec![Twist::Pod(Some(PodJson::from(String::new())))],
@@ -98,14 +99,6 @@ fn twists(twist: &Twist) -> Vec<Twist> {
             .map(Twist::Instead)
             .collect(),
         Twist::None | Twist::Without(_) | Twist::Beside(..) | Twist::Pod(None) | Twist::Unknown(_) => Vec::new(),
-    }
-}
-
-/// What is smaller must still be no pod.
-fn is_garbage(json: &Json) -> bool {
-    match json.pointer("/spec/containers") {
-        Some(Json::Array(containers)) => containers.iter().any(|container| !container.is_object()),
-        Some(_) | None => true,
     }
 }
 

@@ -13,19 +13,21 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     author::{
-        asking::{self, Asker},
+        asking::{Asker, line},
         diff::{Asked, Change, Comparison, Group, Kind, Side},
         generate::{Corpus, Generator},
         laws::saved,
         records::Records,
-        set,
         subject::Subject,
         suite::Suite,
     },
     cli::{
         Outcome, hint,
         output::{self, Format},
-        policy::opened::{self, SignOfLife},
+        policy::{
+            asking,
+            opened::{self, SignOfLife},
+        },
     },
     policy::{decision::MODULE_BUILTIN, host::Host, module::Prepared, store::Chain},
 };
@@ -116,8 +118,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let old_policies = arguments.old_policies.as_deref().or(arguments.policies.as_deref());
     let old_settings = arguments.old_settings.as_deref().or(arguments.settings.as_deref());
     let new_settings = arguments.new_settings.as_deref().or(arguments.settings.as_deref());
-    let old = load(&host, old_subject.as_ref(), old_settings, (arguments.old_config.as_deref(), old_policies))?;
-    let new_set = (arguments.new_config.as_deref(), arguments.policies.as_deref());
+    let old = load(&host, old_subject.as_ref(), old_settings, (arguments.old_config.as_ref(), old_policies))?;
+    let new_set = (arguments.new_config.as_ref(), arguments.policies.as_deref());
     let new = load(&host, new_subject.as_ref(), new_settings, new_set)?;
     let suite = match (&new_subject, &arguments.suite) {
         (Some(subject), named) => opened::suite(subject, named.as_deref())?,
@@ -149,9 +151,9 @@ fn load(
     host: &Host,
     subject: Option<&Subject>,
     settings: Option<&Path>,
-    (config, policies): (Option<&Path>, Option<&Path>),
+    (config, policies): (Option<&PathBuf>, Option<&Path>),
 ) -> anyhow::Result<Loaded> {
-    let Some(subject) = subject else { return Ok(Loaded::Set(set::load(host, config, policies)?)) };
+    let Some(subject) = subject else { return Ok(Loaded::Set(asking::chain_in_force(host, config, policies)?)) };
     let prepared = opened::prepared(host, subject)?;
     let settings = opened::settings(settings)?;
     if let Some(settings) = &settings {
@@ -228,8 +230,8 @@ fn text(arguments: &Arguments, comparison: &Comparison) -> String {
             if arguments.old_config.is_none() && arguments.settings.is_none() && arguments.old_settings.is_none() {
                 row("settings", &example.asked.settings.to_string());
             }
-            row("old", &asking::line(&example.old));
-            row("new", &asking::line(&example.new));
+            row("old", &line(&example.old));
+            row("new", &line(&example.new));
             row("from", &example.asked.from);
             text.push('\n');
         }

@@ -1,6 +1,6 @@
 //! `landfall policy fuzz`: does a module keep the laws that every module should?
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value as Json, json};

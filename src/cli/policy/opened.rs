@@ -5,17 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
 use indicatif::ProgressBar;
 use serde_json::Value as Json;
 
 use crate::{
     author::{
-        set,
         subject::Subject,
         suite::{self, Suite},
     },
-    cli::hint,
+    cli::{hint, policy::asking},
     policy::{host::Host, module::Prepared},
 };
 
@@ -42,7 +40,7 @@ pub fn prepared(host: &Host, subject: &Subject) -> anyhow::Result<Prepared> {
 
 /// The settings in a file.
 pub fn settings(file: Option<&Path>) -> anyhow::Result<Option<Json>> {
-    file.map(|file| set::read_yaml(file).context("reading settings")).transpose()
+    file.map(|file| asking::read_settings(file).map(|(settings, _)| settings)).transpose()
 }
 
 /// The suite that is named, else that of the module's folder if it has one.

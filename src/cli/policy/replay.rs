@@ -13,14 +13,16 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     author::{
-        asking,
+        asking::line as answer_line,
         replay::{self, Difference, Findings, Missing, SHOWN_MAX},
-        set,
     },
     cli::{
         Outcome,
         output::{self, Format},
-        policy::opened::{self, SignOfLife},
+        policy::{
+            asking,
+            opened::{self, SignOfLife},
+        },
     },
     policy::{
         decision::Mode,
@@ -63,7 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let host = Host::new()?;
     let chain = match &arguments.module {
         Some(module) => module_alone(&host, module, arguments.settings.as_deref())?,
-        None => set::load(&host, arguments.config.as_deref(), arguments.policies.as_deref())?,
+        None => asking::chain_in_force(&host, arguments.config.as_ref(), arguments.policies.as_deref())?,
     };
     let mut findings = Findings::default();
     let mut sign = SignOfLife::start();
@@ -99,8 +101,8 @@ fn text(chain: &Chain, findings: &Findings) -> String {
     let mut line = |said: String| text += &format!("{said}\n");
     for Difference { place, id, module, recorded, now, record } in &findings.differences {
         line(format!("error: {place}: record {id}: {module} decides differently: {}", record.request));
-        line(format!("  recorded: {}", opened::cut(&asking::line(recorded))));
-        line(format!("  now:      {}", opened::cut(&asking::line(now))));
+        line(format!("  recorded: {}", opened::cut(&answer_line(recorded))));
+        line(format!("  now:      {}", opened::cut(&answer_line(now))));
     }
     if findings.different > SHOWN_MAX as u64 {
         line(format!("… {} differences in all", findings.different));

@@ -44,11 +44,37 @@ impl policy::Guest for Guest {
             "count" => return deny(format!("call {calls} of this instance"), "count"),
             word => misbehave(word),
         }
-        if SETTINGS.lock().unwrap_or_else(PoisonError::into_inner).contains("\"allow\"") {
+        let settings = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
+        if settings.contains("\"allow\"") {
             return policy::Decision::Allow;
         }
-        deny("this module denies everything".to_owned(), "deny-all")
+        lawless(&settings, &request, calls)
+            .unwrap_or_else(|| deny("this module denies everything".to_owned(), "deny-all"))
     }
+}
+
+/// What a module should not do, one thing for each law.
+fn lawless(settings: &str, request: &policy::Request, calls: u32) -> Option<policy::Decision> {
+    let told = |word: &str| settings.contains(&format!("\"{word}\""));
+    let allow_if = |allowed: bool| allowed.then_some(policy::Decision::Allow);
+    if told("remember") {
+        return (calls > 1).then(|| deny(format!("call {calls}"), "remembers"));
+    }
+    if told("empty-is-all") {
+        return allow_if(settings.contains("\"rules\":[]"));
+    }
+    if told("counts-tenants") {
+        return allow_if(settings.matches("\"tenant\"").count() > 1);
+    }
+    if told("tells-tenants") {
+        let own = format!("\"tenant\":\"{}\"", request.workflow.namespace);
+        let allowed = settings.contains(&own).then_some(policy::Decision::Allow);
+        return allowed.or_else(|| Some(deny(format!("not in {settings}"), "not-listed")));
+    }
+    if told("looks-for-privileged") {
+        return allow_if(!request.pod.as_ref().is_some_and(|pod| pod.contains("\"privileged\":true")));
+    }
+    None
 }
 
 fn misbehave(word: &str) {

@@ -2,6 +2,8 @@
 //!
 //! - settings that contain `"allow"`: it allows everything; `"pod"`: it asks for the pod;
 //! - settings that contain `"trap"`, `"loop"`, `"memory"`, `"recurse"`, `"refuse"`: `configure` does that;
+//! - settings that contain `"remember"`, `"empty-is-all"`, `"counts-tenants"`, `"tells-tenants"` or
+//!   `"looks-for-privileged"`: it breaks a law that modules should keep;
 //! - a request whose template is `trap`, `loop`, `memory`, `recurse`, `long`, `bad-code`, `pod` or `count`: so does
 //!   `authorize`.
 //!

@@ -4,6 +4,8 @@ mod bench;
 mod build;
 mod cover;
 mod new;
+mod compare;
+mod laws;
 mod policies;
 mod removal;
 mod suites;

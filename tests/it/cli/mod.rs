@@ -1,6 +1,6 @@
 //! The program as its users see it.
 
-mod binary;
+pub mod binary;
 mod bad_input;
 mod local_run;
 mod local_up;

@@ -191,25 +191,10 @@ fn of_chain(host: &Host, arguments: &Arguments, file: Option<&PathBuf>) -> anyho
     };
     if let Some(config) = &arguments.config {
         objects.retain(|object| !object.is_configuration());
-        let others = files::read(std::slice::from_ref(config))?;
-        let Some(found) = others.into_iter().find(Object::is_configuration) else {
-            return Err(hint::error(
-                format!("{}: no ConfigMap workflow-controller-configmap", config.display()),
-                "the file must hold the controller's configuration: kubectl get configmap -o yaml",
-            ));
-        };
-        objects.push(found);
+        objects.push(configuration_in(config)?);
     }
     let names = Names::of(&objects, &[])?;
-    let texts = configuration(&objects)?;
-    let text = |key: &str| texts.get(key).map(String::as_str);
-    let chain = Chain::of_config(
-        host,
-        &names.settings.policy,
-        [text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES)],
-        arguments.policies.as_deref(),
-    )
-    .map_err(chain_error)?;
+    let chain = chain_of_objects(host, &objects, &names, arguments.policies.as_deref())?;
     if let Some(file) = file {
         let home = Some(arguments.flags.home.clone().unwrap_or(names.settings.home));
         let (questions, workflow) = unfolded(objects, file, home)?;
@@ -221,6 +206,37 @@ fn of_chain(host: &Host, arguments: &Arguments, file: Option<&PathBuf>) -> anyho
     }
     let request = finish(arguments.flags.draft()?.over(&draft))?;
     Ok(Asking { chain, questions: vec![Question { name: None, request }], workflow: None })
+}
+
+/// The chain that a controller with this ConfigMap, in a file, and this folder of modules would have in force.
+///
+/// # Errors
+/// A file can't be read, or the controller would refuse the set.
+pub fn chain_in_force(
+    host: &Host,
+    config: Option<&PathBuf>,
+    policies: Option<&Path>,
+) -> anyhow::Result<crate::policy::store::Chain> {
+    let objects: Vec<Object> = config.map(configuration_in).transpose()?.into_iter().collect();
+    let names = Names::of(&objects, &[])?;
+    Ok(chain_of_objects(host, &objects, &names, policies)?.modules)
+}
+
+fn chain_of_objects(host: &Host, objects: &[Object], names: &Names, policies: Option<&Path>) -> anyhow::Result<Chain> {
+    let texts = configuration(objects)?;
+    let text = |key: &str| texts.get(key).map(String::as_str);
+    let texts = [text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES)];
+    Chain::of_config(host, &names.settings.policy, texts, policies).map_err(chain_error)
+}
+
+fn configuration_in(file: &PathBuf) -> anyhow::Result<Object> {
+    let found = files::read(std::slice::from_ref(file))?.into_iter().find(Object::is_configuration);
+    found.ok_or_else(|| {
+        hint::error(
+            format!("{}: no ConfigMap workflow-controller-configmap", file.display()),
+            "the file must hold the controller's configuration: kubectl get configmap -o yaml",
+        )
+    })
 }
 
 fn unfolded(
@@ -247,7 +263,11 @@ fn find_case<'s>(suite: &'s Suite, name: &str) -> anyhow::Result<&'s crate::auth
     Ok(found)
 }
 
-fn read_settings(file: &Path) -> anyhow::Result<(serde_json::Value, Origin)> {
+/// The settings in a file of YAML or JSON, and where they stand.
+///
+/// # Errors
+/// It can't be read, or is neither.
+pub fn read_settings(file: &Path) -> anyhow::Result<(serde_json::Value, Origin)> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     match yaml::parse(&text) {
         Ok(root) => Ok((root.to_json(), Origin::File { file: file.to_owned(), root })),
