@@ -123,7 +123,7 @@ fn a_run_can_be_had_again_alone() {
     let prepared = Prepared::new(&host, modules::DENY_ALL.into()).unwrap();
     let mut asker = Asker::new(&host, &prepared, "module");
     let plan = Plan { laws: vec![Law::Monotone], seed: SEED, first: broken.run, runs: 1, time: None };
-    let again = run::run(&mut asker, &mut Generator::new(corpus()), &plan, &mut |_| {});
+    let again = run::run(&mut asker, &mut Generator::new(corpus(), SEED), &plan, &mut |_| {});
     assert_eq!(again.broken, std::slice::from_ref(broken));
 }
 
