@@ -185,7 +185,7 @@ fn read_folder(folder: &Path) -> Result<Files, FolderError> {
     loop {
         match reader.read(folder)? {
             Reading::Complete(files) => return Ok(files),
-            Reading::Unsettled(pause) => thread::sleep(pause),
+            Reading::Unsettled(_, pause) => thread::sleep(pause),
         }
     }
 }

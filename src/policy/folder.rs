@@ -35,8 +35,8 @@ pub struct Files {
 pub enum Reading {
     /// All of it.
     Complete(Files),
-    /// A file may still be being written: look again after this time.
-    Unsettled(Duration),
+    /// This file may still be being written: look again after this time.
+    Unsettled(PathBuf, Duration),
 }
 
 /// Why the folder gives no set.
@@ -118,7 +118,7 @@ impl Folder {
     fn read_plain(&mut self, folder: &Path) -> Result<Reading, FolderError> {
         let paths = modules_in(folder)?;
         let now = Instant::now();
-        let mut wait: Option<Duration> = None;
+        let mut unsettled: Option<(&PathBuf, Duration)> = None;
         let mut still = HashMap::new();
         for path in paths.values() {
             let stamp = stamp(path)?;
@@ -127,20 +127,20 @@ impl Folder {
                 Some(_) | None => now,
             };
             let left = STILL.saturating_sub(now.duration_since(since));
-            if !left.is_zero() {
-                wait = Some(wait.map_or(left, |other| other.max(left)));
+            if unsettled.map_or(Duration::ZERO, |(_, longest)| longest) < left {
+                unsettled = Some((path, left));
             }
             still.insert(path.clone(), (stamp, since));
         }
         self.still = still;
-        if let Some(wait) = wait {
-            return Ok(Reading::Unsettled(wait));
+        if let Some((path, wait)) = unsettled {
+            return Ok(Reading::Unsettled(path.clone(), wait));
         }
         let files = read_all(folder, &paths)?;
         // A write that began since the stamps were taken shows in a second look.
         for path in paths.values() {
             if self.still.get(path).map(|(known, _)| *known) != Some(stamp(path)?) {
-                return Ok(Reading::Unsettled(STILL));
+                return Ok(Reading::Unsettled(path.clone(), STILL));
             }
         }
         Ok(Reading::Complete(files))

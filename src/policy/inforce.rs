@@ -3,7 +3,8 @@
 use std::{
     io,
     sync::{Arc, PoisonError, RwLock},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -20,6 +21,11 @@ use crate::{
         store::{self, Chain, Member},
     },
 };
+
+/// A decision that began with a set that was replaced ends within so many looks, unless it has more modules than most.
+const RETIRING_LOOKS_MAX: usize = 100;
+/// Between two of them.
+const RETIRING_LOOK: Duration = Duration::from_millis(1);
 
 /// What decisions are made with.
 pub struct InForce {
@@ -106,7 +112,7 @@ impl InForce {
         if old.as_ref().is_some_and(|chain| chain.digest == store::set_digest(&members)) {
             return;
         }
-        let chain = Arc::new(Chain::new(old.map_or(0, |chain| chain.generation) + 1, members));
+        let chain = Arc::new(Chain::new(old.as_ref().map_or(0, |chain| chain.generation) + 1, members));
         let modules = chain.members.iter().map(|Member { module, mode }| ModuleState {
             name: module.name().to_owned(),
             digest: module.digest().to_owned(),
@@ -123,8 +129,13 @@ impl InForce {
             refusals: self.state.borrow().refusals,
         };
         tracing::info!(generation = chain.generation, modules = chain.members.len(), "policy is in force");
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        // The old one is only dropped below: nobody waits for that.
+        let replaced = self.chain.write().unwrap_or_else(PoisonError::into_inner).replace(chain);
         self.state.send_replace(state);
+        drop(replaced);
+        if let Some(old) = old {
+            retire(old);
+        }
     }
 
     /// What is configured is what is in force.
@@ -162,5 +173,56 @@ impl InForce {
             .refusal
             .as_ref()
             .map_or_else(|| "none was loaded".to_owned(), |refusal| refusal.reason.clone())
+    }
+}
+
+/// Drops a chain that was replaced once no decision is under way with it: who has it last gives its memory back, which
+/// takes longer than a decision may.
+fn retire(chain: Arc<Chain>) {
+    for _ in 0..RETIRING_LOOKS_MAX {
+        if Arc::strong_count(&chain) == 1 {
+            return;
+        }
+        thread::sleep(RETIRING_LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::InForce;
+    use crate::policy::{audit::Records, config::Config, folder::Files, host::Host, recorder::Sink, store::Store};
+
+    #[test]
+    fn a_decision_under_way_ends_with_the_set_that_it_began_with() {
+        let host = Host::new().unwrap();
+        let load = |roles: &str| {
+            let config = Config::parse(Some(roles), None).unwrap().0;
+            Store::default().load(&host, &config, &Files::default()).unwrap()
+        };
+        let in_force = InForce::new(Arc::clone(&host), None, Records::new(&Sink::Off).unwrap()).unwrap();
+        let request = serde_json::json!({
+            "home": "default", "workflow": {"namespace": "argo", "name": "w", "uid": "1"}, "template": "main",
+            "target": {"cluster": "other", "namespace": "x"}, "creates": "pod",
+        });
+        let request = serde_json::from_value(request).unwrap();
+        let decide = || in_force.decide(&request);
+        in_force.replace(load("[]"));
+        let chain = in_force.chain().unwrap();
+        let held = Arc::strong_count(&chain);
+        let turns: Vec<_> = (0..Host::decisions_at_once()).map(|_| host.turn()).collect();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(decide);
+            // It has its set, and waits for a turn.
+            while Arc::strong_count(&chain) == held {
+                thread::yield_now();
+            }
+            in_force.replace(load("[{namespace: '', rules: [{clusterNames: [''], namespaces: ['']}]}]"));
+            drop(turns);
+            let decision = waiting.join().unwrap();
+            assert_eq!((decision.generation, decision.code()), (1, Some("namespace-has-no-entry")));
+        });
+        assert_eq!((decide().generation, decide().code()), (2, None));
     }
 }

@@ -54,7 +54,7 @@ use crate::{
         host::Host,
         inforce::InForce,
         recorder::Sink,
-        reload::{Reload, Signal},
+        reload::{Pace, Reload, Signal},
         request::Request,
         state::{Differences, Refusal, State},
     },
@@ -64,6 +64,8 @@ use crate::{
 pub const RESCAN: Duration = Duration::from_secs(10);
 /// How long the end waits for decisions under way, each of which takes some milliseconds at most.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// For how long a file in the policy folder may keep changing before that is an error: the largest module is copied in less.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The policy of one controller. Copies share everything; with the last one the reload thread ends.
 #[derive(Clone)]
@@ -82,6 +84,8 @@ pub struct Options {
     pub managed: Option<Namespace>,
     /// How often the folder is read again: [`RESCAN`].
     pub rescan: Duration,
+    /// How long a file in it may keep changing: [`PATIENCE`]. The start waits for so long, too.
+    pub patience: Duration,
     /// Where decisions are recorded.
     pub records: Sink,
 }
@@ -96,7 +100,14 @@ struct Shared {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { folder: None, config: Config::default(), managed: None, rescan: RESCAN, records: Sink::Off }
+        Options {
+            folder: None,
+            config: Config::default(),
+            managed: None,
+            rescan: RESCAN,
+            patience: PATIENCE,
+            records: Sink::Off,
+        }
     }
 }
 
@@ -114,7 +125,8 @@ impl Policies {
         let in_force = Arc::new(in_force);
         // A relative path has no parent to watch.
         let folder = options.folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
-        let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, options.rescan);
+        let pace = Pace { rescan: options.rescan, patience: options.patience };
+        let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, pace);
         reload.look_until_settled();
         let (sender, receiver) = mpsc::channel();
         let hints = sender.clone();

@@ -8,9 +8,11 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind, event::AccessMode};
@@ -44,8 +46,19 @@ pub struct Reload {
     path: Option<PathBuf>,
     folder: Folder,
     store: Store,
-    rescan: Duration,
+    pace: Pace,
+    /// Since when a file changes at every look.
+    unsettled: Option<Instant>,
     last: Option<Last>,
+}
+
+/// How often the folder is looked at, and for how long a look may be put off.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two looks, where there is no event.
+    pub rescan: Duration,
+    /// A file that changes for longer than this is an error.
+    pub patience: Duration,
 }
 
 /// What was found when something was last loaded, and how that went.
@@ -64,11 +77,13 @@ enum Refused {
     Set(#[from] SetError),
     #[error("the configuration lists modules, and no policy folder is configured")]
     NoFolder,
+    #[error("{}: the file keeps changing, for more than {} ms now", .file.display(), .patience.as_millis())]
+    Restless { file: PathBuf, patience: Duration },
 }
 
 impl Reload {
-    /// Keeps `in_force` as `config` and the folder at `path` say, looking at the folder every `rescan`.
-    pub fn new(in_force: Arc<InForce>, config: Config, path: Option<PathBuf>, rescan: Duration) -> Reload {
+    /// Keeps `in_force` as `config` and the folder at `path` say.
+    pub fn new(in_force: Arc<InForce>, config: Config, path: Option<PathBuf>, pace: Pace) -> Reload {
         Reload {
             in_force,
             config,
@@ -76,18 +91,31 @@ impl Reload {
             path,
             folder: Folder::default(),
             store: Store::default(),
-            rescan,
+            pace,
+            unsettled: None,
             last: None,
         }
     }
 
     /// Looks once, and puts what it finds in force or says why not. Gives back when to look again.
-    pub fn look(&mut self) -> Duration {
+    fn look(&mut self) -> Duration {
+        let mut wait = self.pace.rescan;
         let found = match self.files() {
-            Ok(Reading::Unsettled(wait)) => return wait,
-            Ok(Reading::Complete(files)) => self.load(files),
+            Ok(Reading::Complete(files)) => {
+                self.unsettled = None;
+                self.load(files)
+            }
+            Ok(Reading::Unsettled(file, still)) => {
+                wait = still;
+                if self.is_patient() {
+                    return wait;
+                }
+                let restless = Refused::Restless { file, patience: self.pace.patience }.refusal();
+                // Who writes a file without end does not keep the configuration from changing.
+                self.load_again().and(Err(restless))
+            }
             Err(error) => {
-                self.last = None;
+                self.unsettled = None;
                 Err(error.refusal())
             }
         };
@@ -95,27 +123,35 @@ impl Reload {
             (Some(refusal), _) | (None, Err(refusal)) => self.in_force.refuse(refusal),
             (None, Ok(())) => self.in_force.accept(),
         }
-        self.rescan
+        wait
     }
 
-    /// Loads the first set before anything is decided: no look is put off to later.
+    /// A file has not been changing for too long.
+    fn is_patient(&mut self) -> bool {
+        self.unsettled.get_or_insert_with(Instant::now).elapsed() < self.pace.patience
+    }
+
+    /// Loads the first set before anything is decided, unless a file keeps changing.
     pub fn look_until_settled(&mut self) {
         loop {
             let wait = self.look();
-            if wait == self.rescan {
+            if self.unsettled.is_none() || !self.is_patient() {
                 return;
             }
-            std::thread::sleep(wait);
+            thread::sleep(wait);
         }
     }
 
     /// Runs until it is told to stop or nobody is left to tell it anything.
     pub fn run(mut self, signals: &Receiver<Signal>, sender: Sender<Signal>) {
-        let mut watch = self.path.clone().map(|path| Watch::new(path, sender));
+        let hinted = Arc::new(AtomicBool::new(false));
+        let mut watch = self.path.clone().map(|path| Watch::new(path, sender, Arc::clone(&hinted)));
         let mut wait = Duration::ZERO;
         loop {
             match signals.recv_timeout(wait) {
-                Ok(Signal::Hint) | Err(RecvTimeoutError::Timeout) => {}
+                // What happens from here on is a hint of its own.
+                Ok(Signal::Hint) => hinted.store(false, Ordering::SeqCst),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Signal::Configure(config)) => {
                     self.config = *config;
                     self.config_refusal = None;
@@ -159,6 +195,14 @@ impl Reload {
         self.last = Some(Last { config: self.config.clone(), files, outcome: outcome.clone() });
         outcome
     }
+
+    /// Loads what was found the last time, if there was anything; the configuration may be another.
+    fn load_again(&mut self) -> Result<(), Refusal> {
+        match &self.last {
+            Some(last) if !last.files.files.is_empty() => self.load(last.files.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 impl Refused {
@@ -171,6 +215,7 @@ impl Refused {
                 Refusal { module, hint: error.hint(), ..refusal(error.file().map(Path::to_owned)) }
             }
             Refused::NoFolder => refusal(None),
+            Refused::Restless { file, .. } => refusal(Some(file.clone())),
         }
     }
 }
@@ -185,11 +230,14 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(folder: PathBuf, sender: Sender<Signal>) -> Watch {
+    /// Tells `sender` of each change that `hinted` doesn't say is told already: a file that is written without end would
+    /// fill the queue.
+    fn new(folder: PathBuf, sender: Sender<Signal>, hinted: Arc<AtomicBool>) -> Watch {
         let name = folder.file_name().map(OsStr::to_owned);
         let inside = folder.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| concerns(&event, &inside, name.as_deref())) {
+            let concerns = event.is_ok_and(|event| concerns(&event, &inside, name.as_deref()));
+            if concerns && !hinted.swap(true, Ordering::SeqCst) {
                 // Without a receiver there is nobody left to tell.
                 drop(sender.send(Signal::Hint));
             }

@@ -101,9 +101,17 @@ pub enum SetError {
     Empty,
 }
 
-/// What was loaded, by digest.
+/// What was loaded.
 #[derive(Default)]
 pub struct Store {
+    last_good: Kept,
+    /// Of a set that was refused afterwards: the next one is likely to differ from it in one module only.
+    refused: Kept,
+}
+
+/// What one set needed, by digest.
+#[derive(Default)]
+struct Kept {
     prepared: HashMap<Digest, Arc<Prepared>>,
     modules: HashMap<Loaded, Arc<Module>>,
 }
@@ -173,28 +181,35 @@ impl Store {
     ///
     /// One module that can't be loaded refuses the whole set.
     pub fn load(&mut self, host: &Host, config: &Config, files: &Files) -> Result<Vec<Member>, SetError> {
-        let wanted = wanted(config, files)?;
-        let mut prepared = HashMap::new();
-        let mut modules = HashMap::new();
-        let mut chain = Vec::new();
-        for Wanted { name, file, bytes, digest, settings, mode, limits } in wanted {
-            let failed = |error| SetError::Module { module: name.clone(), file: file.clone(), error };
-            let component = match prepared.get(&digest).or_else(|| self.prepared.get(&digest)) {
-                Some(component) => Arc::clone(component),
-                None => Arc::new(Prepared::new(host, bytes).map_err(failed)?),
-            };
-            let key = Loaded { name: name.clone(), digest: digest.clone(), settings: settings.to_string(), limits };
-            let module = match self.modules.get(&key) {
-                Some(module) => Arc::clone(module),
-                None => Arc::new(component.configure_within(host, &name, &settings, limits).map_err(failed)?),
-            };
-            prepared.insert(digest, component);
-            modules.insert(key, Arc::clone(&module));
-            chain.push(Member { module, mode });
+        let mut kept = Kept::default();
+        let loaded = wanted(config, files)?
+            .into_iter()
+            .map(|wanted| self.load_one(host, wanted, &mut kept))
+            .collect::<Result<Vec<Member>, SetError>>();
+        match &loaded {
+            Ok(_) => *self = Store { last_good: kept, refused: Kept::default() },
+            Err(_) => self.refused = kept,
         }
-        self.prepared = prepared;
-        self.modules = modules;
-        Ok(chain)
+        loaded
+    }
+
+    fn load_one(&self, host: &Host, wanted: Wanted, kept: &mut Kept) -> Result<Member, SetError> {
+        let Wanted { name, file, bytes, digest, settings, mode, limits } = wanted;
+        let failed = |error| SetError::Module { module: name.clone(), file: file.clone(), error };
+        let known = [&*kept, &self.last_good, &self.refused];
+        let component = match known.iter().find_map(|known| known.prepared.get(&digest)) {
+            Some(component) => Arc::clone(component),
+            None => Arc::new(Prepared::new(host, bytes).map_err(failed)?),
+        };
+        let key = Loaded { name: name.clone(), digest: digest.clone(), settings: settings.to_string(), limits };
+        let module = known.iter().find_map(|known| known.modules.get(&key)).cloned();
+        kept.prepared.insert(digest, Arc::clone(&component));
+        let module = match module {
+            Some(module) => module,
+            None => Arc::new(component.configure_within(host, &name, &settings, limits).map_err(failed)?),
+        };
+        kept.modules.insert(key, Arc::clone(&module));
+        Ok(Member { module, mode })
     }
 }
 

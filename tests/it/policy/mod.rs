@@ -3,9 +3,11 @@
 mod builtin;
 mod chain;
 mod config;
+mod folders;
 mod limits;
 mod modules;
 mod records;
+mod refusals;
 mod reload;
 mod roles;
 mod shadow;

@@ -1,54 +1,23 @@
-//! How a new set comes into force, and how a bad one doesn't: each way in which folders change.
+//! How a new set comes into force: each way in which folders and the configuration change. What is bad is in `refusals`.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, thread};
 
 use landfall::policy::{
     Options, Policies,
     config::Config,
-    folder::{Folder, Reading, STILL},
-    store::BUILTIN,
+    folder::{Files, Folder, Reading, STILL},
+    host::Host,
+    module::Module,
+    store::{BUILTIN, Store},
 };
-use tempfile::TempDir;
 
 use crate::{
-    policy::support::{ask, config, of_folder, request, wait},
+    policy::{
+        folders::{WITHOUT_BUILTIN, folder, publish},
+        support::{ask, config, of_folder, request, wait},
+    },
     support::modules,
 };
-
-/// A policy that is only what the folder holds.
-const WITHOUT_BUILTIN: &str = "builtin: false";
-
-struct Place {
-    root: TempDir,
-    path: PathBuf,
-}
-
-fn folder() -> Place {
-    let root = tempfile::tempdir().unwrap();
-    let path = root.path().join("policies");
-    fs::create_dir(&path).unwrap();
-    Place { root, path }
-}
-
-/// As the kubelet writes a volume: a folder named by the time, the link `..data` swapped by a rename, a link a file.
-fn publish(folder: &Path, version: &str, files: &[(&str, &[u8])]) {
-    let content = folder.join(format!("..{version}"));
-    fs::create_dir(&content).unwrap();
-    for (name, bytes) in files {
-        fs::write(content.join(name), bytes).unwrap();
-        let link = folder.join(name);
-        if fs::symlink_metadata(&link).is_err() {
-            symlink(Path::new("..data").join(name), link).unwrap();
-        }
-    }
-    let next = folder.join("..data_tmp");
-    symlink(format!("..{version}"), &next).unwrap();
-    fs::rename(&next, folder.join("..data")).unwrap();
-}
 
 #[test]
 fn a_volume_changes_by_the_rename_of_a_link() {
@@ -83,59 +52,20 @@ fn a_folder_that_is_a_link_is_swapped_in_its_parent() {
 }
 
 #[test]
-fn a_bad_set_leaves_the_last_good_one_in_force_and_says_why() {
-    let folder = folder();
-    let site = folder.path.join("site.wasm");
-    fs::write(&site, modules::DENY_ALL).unwrap();
-    let policies = of_folder(&folder.path, WITHOUT_BUILTIN);
-    let check = |expected: &[&str]| {
-        let says = |reason: &str| expected.iter().all(|part| reason.contains(part));
-        let state = wait(&policies, |state| state.refusal.as_ref().is_some_and(|refusal| says(&refusal.reason)));
-        assert_eq!((state.generation, ask(&policies, "other").as_str()), (1, "site deny-all 1"));
-        state.refusal.unwrap()
-    };
-    let mend = || {
-        fs::create_dir_all(&folder.path).unwrap();
-        fs::write(&site, modules::DENY_ALL).unwrap();
-        wait(&policies, |state| state.refusal.is_none());
-    };
-
-    fs::write(&site, modules::core_module()).unwrap();
-    let refusal = check(&["policy module \"site\"", "site.wasm", "a core module", "env#now"]);
-    assert_eq!((refusal.module.as_deref(), refusal.file.as_deref()), (Some("site"), Some(site.as_path())));
-    mend();
-    // Half of a file, as a copy under way leaves it for longer than files are given to stand still.
-    fs::write(&site, &modules::DENY_ALL[..modules::DENY_ALL.len() / 2]).unwrap();
-    check(&["site.wasm", "malformed"]);
-    mend();
-    fs::write(folder.path.join("builtin.wasm"), BUILTIN).unwrap();
-    check(&["builtin.wasm", "are taken"]);
-    fs::remove_file(folder.path.join("builtin.wasm")).unwrap();
-    mend();
-    fs::remove_file(&site).unwrap();
-    check(&["holds no .wasm file"]);
-    mend();
-    fs::remove_dir_all(&folder.path).unwrap();
-    check(&["policies: No such file or directory"]);
-    mend();
-    assert_eq!(ask(&policies, "other"), "site deny-all 1");
-}
-
-#[test]
 fn a_file_counts_once_it_stands_still() {
     let folder = folder();
     let site = folder.path.join("site.wasm");
     let mut reader = Folder::default();
     let mut read = || reader.read(&folder.path).unwrap();
     fs::write(&site, b"half").unwrap();
-    assert!(matches!(read(), Reading::Unsettled(wait) if wait == STILL));
+    assert!(matches!(read(), Reading::Unsettled(file, wait) if file == site && wait == STILL));
     // However long that took: now it has changed, and waits anew.
     fs::write(&site, b"half and half").unwrap();
-    assert!(matches!(read(), Reading::Unsettled(wait) if wait == STILL));
+    assert!(matches!(read(), Reading::Unsettled(file, wait) if file == site && wait == STILL));
     let files = loop {
         match read() {
             Reading::Complete(files) => break files.files,
-            Reading::Unsettled(_) => std::thread::yield_now(),
+            Reading::Unsettled(..) => std::thread::yield_now(),
         }
     };
     assert_eq!(files.get("site.wasm").map(|bytes| &bytes[..]), Some(&b"half and half"[..]));
@@ -164,23 +94,6 @@ fn events_that_got_lost_are_made_up_for_by_looking_again() {
     fs::rename(&next, &outer).unwrap();
     wait(&policies, |state| state.generation == 2);
     assert_eq!(ask(&policies, "other"), "site allow 2");
-}
-
-#[test]
-fn a_folder_that_never_had_a_good_set_denies_everything() {
-    let folder = folder();
-    let policies = of_folder(&folder.path, "");
-    assert!(!policies.state().is_ready());
-    let decision = policies.decide_blocking(&request("argo", "default/argo"));
-    assert!(
-        decision.to_string().starts_with("denied by policy module core (no-policy, generation 0): no set of policy")
-            && decision.to_string().ends_with("the policy folder holds no .wasm file"),
-        "{decision}"
-    );
-    fs::write(folder.path.join("site.wasm"), modules::DENY_ALL).unwrap();
-    let state = wait(&policies, |state| state.is_ready());
-    assert_eq!(state.modules.iter().map(|module| module.name.as_str()).collect::<Vec<_>>(), ["builtin", "site"]);
-    assert_eq!(ask(&policies, "other"), "site deny-all 1");
 }
 
 #[test]
@@ -213,6 +126,85 @@ fn the_configuration_changes_while_it_runs() {
     };
     wait(&policies, missing);
     change(roles, listed, 6, "builtin+allow allow 6");
+}
+
+#[test]
+fn a_decision_is_of_one_set_even_while_it_is_replaced() {
+    let folder = folder();
+    fs::write(folder.path.join("site.wasm"), modules::DENY_ALL).unwrap();
+    let policies = of_folder(&folder.path, WITHOUT_BUILTIN);
+    let allow = "{builtin: false, modules: [{file: site.wasm, settings: [allow]}]}";
+    thread::scope(|scope| {
+        let deciding: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut last = 0;
+                    while last < 7 {
+                        let decision = policies.decide_blocking(&request("argo", "default/argo"));
+                        assert!(decision.generation >= last, "back from {last} to {decision}");
+                        last = decision.generation;
+                        // Even generations are those that allow, odd ones those that deny.
+                        let expected = if last.is_multiple_of(2) { None } else { Some("deny-all") };
+                        assert_eq!(decision.code(), expected, "{decision}");
+                    }
+                })
+            })
+            .collect();
+        for generation in 2..=7 {
+            let chain = if generation % 2 == 0 { allow } else { WITHOUT_BUILTIN };
+            policies.configure(config(None, Some(chain)));
+            wait(&policies, |state| state.generation == generation);
+        }
+        for deciding in deciding {
+            deciding.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_did_not_change_is_not_compiled_again() {
+    let host = Host::new().unwrap();
+    let mut store = Store::default();
+    let files = |names: &[&str]| Files {
+        folder: PathBuf::from("policies"),
+        files: names.iter().map(|name| ((*name).to_owned(), modules::DENY_ALL.into())).collect(),
+    };
+    let mut load = |chain: &str, names: &[&str]| {
+        let before = host.compilations();
+        let loaded = store.load(&host, &config(None, Some(chain)), &files(names));
+        let members = loaded.map(|members| members.into_iter().map(|member| member.module).collect::<Vec<_>>());
+        (members, host.compilations() - before)
+    };
+    let plain = "{builtin: false, modules: [{file: a.wasm}, {file: b.wasm, settings: [1]}]}";
+    let (first, compiled) = load(plain, &["a.wasm", "b.wasm"]);
+    let first = first.unwrap();
+    // One component for both; then a snapshot each.
+    assert_eq!(compiled, 3);
+
+    let (again, compiled) = load(plain, &["a.wasm", "b.wasm", "unused.wasm"]);
+    let same = |one: &[Arc<Module>], other: &[Arc<Module>]| one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b));
+    assert!(same(&again.unwrap(), &first) && compiled == 0, "{compiled}");
+
+    let turned = "{builtin: false, modules: [{file: b.wasm, settings: [1]}, {file: a.wasm}]}";
+    let (turned, compiled) = load(turned, &["a.wasm", "b.wasm"]);
+    let turned = turned.unwrap();
+    assert!(Arc::ptr_eq(&turned[0], &first[1]) && Arc::ptr_eq(&turned[1], &first[0]) && compiled == 0, "{compiled}");
+
+    let other_settings = "{builtin: false, modules: [{file: a.wasm}, {file: b.wasm, settings: [2]}]}";
+    let (changed, compiled) = load(other_settings, &["a.wasm", "b.wasm"]);
+    let changed = changed.unwrap();
+    assert!(Arc::ptr_eq(&changed[0], &first[0]) && !Arc::ptr_eq(&changed[1], &first[1]));
+    // The snapshot only.
+    assert_eq!(compiled, 1);
+
+    // What a refused set got as far as is not done again either.
+    let refused = "{builtin: false, modules: [{file: a.wasm, settings: [3]}, {file: b.wasm, settings: [refuse]}]}";
+    let (error, compiled) = load(refused, &["a.wasm", "b.wasm"]);
+    assert!(error.is_err() && compiled == 1, "{compiled}");
+    let (error, compiled) = load(refused, &["a.wasm", "b.wasm"]);
+    assert!(error.is_err() && compiled == 0, "{compiled}");
+    let (back, compiled) = load(other_settings, &["a.wasm", "b.wasm"]);
+    assert!(same(&back.unwrap(), &changed) && compiled == 0, "{compiled}");
 }
 
 #[test]
