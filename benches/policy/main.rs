@@ -1,13 +1,14 @@
-//! What policy costs. `cargo bench --bench policy` measures all; `-- decisions` or `-- reload` one part of it.
+//! What policy costs. `cargo bench --bench policy` measures all; `-- decisions`, `-- reload` or `-- memory` one part of it.
 
 mod decisions;
+mod memory;
 mod reload;
 mod thousand;
 mod times;
 
 type Part = (&'static str, fn());
 
-const PARTS: &[Part] = &[("decisions", decisions::run), ("reload", reload::run)];
+const PARTS: &[Part] = &[("decisions", decisions::run), ("reload", reload::run), ("memory", memory::run)];
 
 fn main() {
     // Cargo adds flags of its own.

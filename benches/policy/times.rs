@@ -60,8 +60,8 @@ pub fn head(subject: &str) {
     println!("{subject:<34} {:>9} {:>10} {:>10} {:>10} {:>10}", "calls", "p50", "p99", "quiet p50", "quiet p99");
 }
 
-/// Rounds of `work`, each call of which makes `batch` decisions.
-pub fn show(name: &str, batch: u32, mut work: impl FnMut()) {
+/// Rounds of `work`, each call of which makes `batch` decisions. Gives back the median of the quietest round.
+pub fn show(name: &str, batch: u32, mut work: impl FnMut()) -> Duration {
     Times::of(WARM_UP, &mut work);
     let rounds = (0..ROUNDS).map(|_| Times::of(ROUND, &mut work)).collect::<Vec<_>>();
     let quiet = rounds.iter().min_by_key(|times| times.percentile(99)).expect("there are rounds");
@@ -69,6 +69,7 @@ pub fn show(name: &str, batch: u32, mut work: impl FnMut()) {
     let all = Times::together(&rounds);
     let [p50, p99] = [50, 99].map(|percent| all.percentile(percent) / batch);
     println!("{name:<34} {:>9} {p50:>10.1?} {p99:>10.1?} {:>10.1?} {:>10.1?}", all.count(), quiet[0], quiet[1]);
+    quiet[0]
 }
 
 impl From<Vec<Duration>> for Times {

@@ -4,6 +4,7 @@ mod builtin;
 mod chain;
 mod config;
 mod folders;
+mod hostile;
 mod limits;
 mod modules;
 mod records;

@@ -1,4 +1,5 @@
 //! What several test modules share.
 
+pub mod hostile;
 pub mod modules;
 pub mod world;

@@ -1,0 +1,66 @@
+//! What modules that mean harm leave behind: the resident memory of the process before, and after each thousand of them.
+//! The bar is 5 % more.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use landfall::policy::{
+    host::Host,
+    limits::Limits,
+    module::{Module, Prepared},
+    store::BUILTIN,
+};
+
+use crate::thousand::{self, ALLOWED};
+
+#[path = "../../tests/it/support/hostile.rs"]
+mod hostile;
+
+/// Rounds, each of other modules. The first also fills the memory that allocator and pool keep.
+const ROUNDS: u64 = 5;
+const MODULES: u64 = 1000;
+/// Shorter than the defaults: endless loops use all of it.
+const TIME: Duration = Duration::from_millis(5);
+
+/// Measures and prints.
+pub fn run() {
+    let host = Host::new().expect("the engine starts");
+    let prepared = Prepared::new(&host, Arc::from(BUILTIN)).expect("the built-in module compiles");
+    let module = prepared.configure(&host, "builtin", &thousand::settings(0)).expect("the settings are right");
+    works(&host, &module);
+    let before = resident();
+    println!("memory with the built-in module: {} KiB", before >> 10);
+    for round in 0..ROUNDS {
+        let allowed = (0..MODULES).filter(|number| is_allowed(&host, round * MODULES + number)).count();
+        works(&host, &module);
+        let now = resident();
+        let more = (now as f64 / before as f64 - 1.0) * 100.0;
+        println!(
+            "after {} hostile modules, {allowed} of which allow: {} KiB, {more:+.1} %",
+            (round + 1) * MODULES,
+            now >> 10
+        );
+    }
+}
+
+fn is_allowed(host: &Host, number: u64) -> bool {
+    let limits = Limits { decision_time: TIME, configure_time: TIME, ..Limits::default() };
+    let (_, bytes) = hostile::module(number);
+    let Ok(prepared) = Prepared::new(host, bytes.into()) else { return false };
+    let Ok(module) = prepared.configure_within(host, "hostile", &serde_json::json!({}), limits) else { return false };
+    matches!(module.ask(host, &thousand::request(ALLOWED)), Ok(None))
+}
+
+/// The module that was loaded before them goes on.
+fn works(host: &Host, module: &Module) {
+    for _ in 0..MODULES {
+        assert_eq!(module.ask(host, &thousand::request(ALLOWED)), Ok(None));
+    }
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux tells of a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory is told");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes << 10
+}
