@@ -1,6 +1,6 @@
 //! The built-in module: the committed component is of this tree, and answers as the same crate does natively.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, thread};
 
 use landfall::{
     author::build::{Language, sources},
@@ -16,9 +16,11 @@ use landfall_policy_builtin as native;
 
 use crate::policy::support::request;
 
-/// Settings that are generated, and questions to each.
-const SETTINGS: u64 = 10;
-const QUESTIONS: u64 = 400;
+/// Settings that are generated, and questions to each: a hundred thousand pairs.
+const SETTINGS: u64 = 100;
+const QUESTIONS: u64 = 1000;
+/// They are asked by so many threads.
+const THREADS: u64 = 2;
 
 #[test]
 fn the_committed_components_are_of_this_tree() {
@@ -64,16 +66,18 @@ impl Random {
     }
 }
 
-const NAMES: &[&str] = &["default", "other", "argo", "team-a", "team-b", "x", "other-ns"];
-const NAMES_IN_RULES: &[&str] = &["default", "other", "argo", "team-a", "team-b", "x", "", "*", "Nö \"t\""];
+const NAMES: &[&str] =
+    &["default", "other", "argo", "team-a", "team-b", "x", "other-ns", "team", "team-a-1", "0", "z-9", "ci", "y"];
+const NAMES_IN_RULES: &[&str] =
+    &["default", "other", "argo", "team-a", "team-b", "x", "team", "team-a-1", "0", "ci", "", "", "*", "Nö \"t\""];
 
 fn roles(random: &mut Random) -> Roles {
     if random.below(8) == 0 {
         return Roles::Absent;
     }
-    Roles::Entries(random.list(6, |random| Entry {
+    Roles::Entries(random.list(12, |random| Entry {
         namespace: random.pick(NAMES_IN_RULES).to_owned(),
-        rules: random.list(4, |random| Rule {
+        rules: random.list(6, |random| Rule {
             cluster_names: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
             namespaces: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
         }),
@@ -95,27 +99,38 @@ fn plain(roles: &Roles, namespace: &str, cluster: &str, target: &str) -> bool {
 fn component_and_native_build_agree() {
     let host = Host::new().unwrap();
     let prepared = Prepared::new(&host, Arc::from(BUILTIN)).unwrap();
-    for seed in 0..SETTINGS {
-        let mut random = Random(seed);
-        let roles = roles(&mut random);
-        let settings = roles.to_settings();
-        let module = prepared.configure(&host, "builtin", &settings).unwrap();
-        assert_eq!(module.no_snapshot_because(), None);
-        let rules = native::configure(&settings.to_string()).unwrap();
-        for _ in 0..QUESTIONS {
-            let [namespace, cluster, target] = [(); 3].map(|()| random.pick(NAMES));
-            let request = request(namespace, &format!("{cluster}/{target}"));
-            let question =
-                native::Request { home: "default", workflow_namespace: namespace, cluster, namespace: target };
-            let answered = module.ask(&host, &request).unwrap();
-            let expected = match native::authorize(&rules, &question) {
-                native::Decision::Allow => None,
-                native::Decision::Deny { reason, code } => Some(Denial::of_module("builtin", &reason, code)),
-            };
-            let place = format!("seed {seed}: {namespace} -> {cluster}/{target} under {settings}");
-            assert_eq!(answered, expected, "{place}");
-            assert_eq!(answered.is_none(), plain(&roles, namespace, cluster, target), "{place}");
+    thread::scope(|scope| {
+        for first in 0..THREADS {
+            let (host, prepared) = (&host, &prepared);
+            scope.spawn(move || {
+                for seed in (first..SETTINGS).step_by(usize::try_from(THREADS).unwrap()) {
+                    agree(host, prepared, seed);
+                }
+            });
         }
+    });
+}
+
+/// The settings of this seed, and questions to them.
+fn agree(host: &Host, prepared: &Prepared, seed: u64) {
+    let mut random = Random(seed);
+    let roles = roles(&mut random);
+    let settings = roles.to_settings();
+    let module = prepared.configure(host, "builtin", &settings).unwrap();
+    assert_eq!(module.no_snapshot_because(), None);
+    let rules = native::configure(&settings.to_string()).unwrap();
+    for _ in 0..QUESTIONS {
+        let [namespace, cluster, target] = [(); 3].map(|()| random.pick(NAMES));
+        let request = request(namespace, &format!("{cluster}/{target}"));
+        let question = native::Request { home: "default", workflow_namespace: namespace, cluster, namespace: target };
+        let answered = module.ask(host, &request).unwrap();
+        let expected = match native::authorize(&rules, &question) {
+            native::Decision::Allow => None,
+            native::Decision::Deny { reason, code } => Some(Denial::of_module("builtin", &reason, code)),
+        };
+        let place = || format!("seed {seed}: {namespace} -> {cluster}/{target} under {settings}");
+        assert_eq!(answered, expected, "{}", place());
+        assert_eq!(answered.is_none(), plain(&roles, namespace, cluster, target), "{}", place());
     }
 }
 
