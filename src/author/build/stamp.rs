@@ -67,9 +67,9 @@ mod tests {
         };
         check(
             "x\0/home/ci/.cargo/registry/src/there-12/a-1.0/src/lib.rs\0",
-            "x\0crates////////////////////////////a-1.0/src/lib.rs\0",
+            "x\0crates////////////////////////////////a-1.0/src/lib.rs\0",
         );
-        check("\n/r/.cargo/git/checkouts/a-1/2/b.rs", "\ncrates////////////////////2/b.rs");
+        check("\n/r/.cargo/git/checkouts/a-1/2/b.rs", "\ncrates//////////////////////2/b.rs");
         check("nothing", "nothing");
         check("/.cargo/registry/src/", "crates///////////////");
     }

@@ -97,7 +97,7 @@ fn files_and_flags_are_checked() {
     check(&["local", "run", "nowhere.yaml"], "error: reading nowhere.yaml: No such file or directory");
     check(&["local", "run", "a.yaml", "--timeout", "5"], "expected a whole number and a unit: 500ms, 90s, 5m, 1h");
     check(&["local", "run", "a.yaml", "--cluster", "A_B"], "cluster name \"A_B\" is not a DNS label");
-    check(&["policy", "check", "nowhere.wasm"], "nowhere.wasm: No such file or directory");
+    check(&["policy", "check", "nowhere.wasm"], "nowhere.wasm: no such file or folder");
     check(&["policy", "check", "Cargo.toml"], "Cargo.toml");
 }
 

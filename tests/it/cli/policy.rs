@@ -74,7 +74,9 @@ fn without_times(text: &str) -> String {
             ["µs", "ms", "s\n", "s,"].iter().any(|unit| rest.starts_with(unit))
         };
         let is_digest = bare.len() == 12 && bare.chars().all(|c| c.is_ascii_hexdigit()) && before.trim().is_empty();
-        if is_time || is_digest {
+        if let Some(("request-time", time)) = bare.split_once('=') {
+            shown += &word.replace(time, "NOW");
+        } else if is_time || is_digest {
             shown += &word.replace(bare, "N");
         } else if ["µs", "ms", "s"].contains(&bare) && before == "N " {
             shown += &word.replace(bare, "time");
