@@ -4,9 +4,12 @@
 //! makes the whole pod unreadable, and so denied: a policy must not look at less than the API server does. `null` is as
 //! good as absent, as in Kubernetes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Pod {
     /// Labels and annotations.
     #[serde(deserialize_with = "nullable")]
@@ -28,7 +31,7 @@ pub struct Pod {
 
 /// What a pod is called and bears.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Metadata {
     /// Labels.
     #[serde(deserialize_with = "nullable")]
@@ -40,7 +43,7 @@ pub struct Metadata {
 
 /// What runs, and with which rights.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct Spec {
     /// They run beside each other.
     #[serde(deserialize_with = "nullable")]
@@ -85,7 +88,7 @@ pub struct Spec {
 
 /// The operating system that a pod is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Os {
     /// `linux` or `windows`.
     pub name: String,
@@ -93,7 +96,7 @@ pub struct Os {
 
 /// A container of any kind.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct Container {
     /// Unique in the pod.
     #[serde(deserialize_with = "nullable")]
@@ -118,7 +121,7 @@ pub struct Container {
 
 /// Rights of all containers of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct PodSecurityContext {
     /// The user's number.
     pub run_as_user: Option<i64>,
@@ -140,7 +143,7 @@ pub struct PodSecurityContext {
 
 /// Rights of one container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct SecurityContext {
     /// All rights of the node's root.
     #[serde(deserialize_with = "nullable")]
@@ -169,7 +172,7 @@ pub struct SecurityContext {
 
 /// Parts of root's rights, as `NET_ADMIN`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Capabilities {
     /// More than the runtime gives by itself.
     #[serde(deserialize_with = "nullable")]
@@ -181,7 +184,7 @@ pub struct Capabilities {
 
 /// A profile of seccomp or AppArmor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Profile {
     /// `RuntimeDefault`, `Localhost` or `Unconfined`.
     #[serde(rename = "type", deserialize_with = "nullable")]
@@ -190,7 +193,7 @@ pub struct Profile {
 
 /// A label of SELinux.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct SeLinuxOptions {
     /// The type; empty is the runtime's own.
     #[serde(rename = "type", deserialize_with = "nullable")]
@@ -205,7 +208,7 @@ pub struct SeLinuxOptions {
 
 /// A parameter of the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Sysctl {
     /// Its name, with dots or slashes.
     #[serde(deserialize_with = "nullable")]
@@ -214,7 +217,7 @@ pub struct Sysctl {
 
 /// Rights on Windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct WindowsOptions {
     /// It runs on the node itself.
     #[serde(deserialize_with = "nullable")]
@@ -223,7 +226,7 @@ pub struct WindowsOptions {
 
 /// What a container listens on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct Port {
     /// The port of the node; 0 is none.
     #[serde(deserialize_with = "nullable")]
@@ -232,7 +235,7 @@ pub struct Port {
 
 /// What is done after a container's start and before its end.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct Lifecycle {
     /// After its start.
     pub post_start: Option<Handler>,
@@ -242,7 +245,7 @@ pub struct Lifecycle {
 
 /// A question to a container, asked by the node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(remote = "Self", default, rename_all = "camelCase")]
 pub struct Handler {
     /// By HTTP.
     pub http_get: Option<Connection>,
@@ -252,7 +255,7 @@ pub struct Handler {
 
 /// Where the node connects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(remote = "Self", default)]
 pub struct Connection {
     /// Empty is the pod itself.
     #[serde(deserialize_with = "nullable")]
@@ -261,6 +264,7 @@ pub struct Connection {
 
 /// What can be mounted.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Volume {
     /// Its name.
     #[serde(default, deserialize_with = "nullable")]
@@ -278,10 +282,6 @@ impl Pod {
     /// A denial that names the field.
     pub fn read(json: &str) -> Result<Pod, Denial> {
         let unreadable = |why: String| Denial::new(CODE_UNREADABLE_POD, format!("the pod can't be read: {why}"));
-        // A list would be read as the fields in their order.
-        if !json.trim_start().starts_with('{') {
-            return Err(unreadable("it is not an object".to_owned()));
-        }
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let pod = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| unreadable(at_path(&error)))?;
         deserializer.end().map_err(|error| unreadable(error.to_string()))?;
@@ -306,6 +306,50 @@ impl Volume {
         self.sources.get(name).filter(|value| !value.is_null())
     }
 }
+
+/// By itself, what serde derives takes a list for the fields in their order; the API server does not. So the derived
+/// function, which `remote = "Self"` keeps out of the trait, is asked with objects only.
+macro_rules! objects_only {
+    ($($name:ident),+ $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                struct Object;
+                impl<'de> Visitor<'de> for Object {
+                    type Value = $name;
+
+                    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        formatter.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<$name, A::Error> {
+                        $name::deserialize(MapAccessDeserializer::new(fields))
+                    }
+                }
+                deserializer.deserialize_map(Object)
+            }
+        }
+    )+};
+}
+
+objects_only!(
+    Pod,
+    Metadata,
+    Spec,
+    Os,
+    Container,
+    PodSecurityContext,
+    SecurityContext,
+    Capabilities,
+    Profile,
+    SeLinuxOptions,
+    Sysctl,
+    WindowsOptions,
+    Port,
+    Lifecycle,
+    Handler,
+    Connection,
+    Volume,
+);
 
 fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
@@ -334,7 +378,7 @@ mod tests {
             let reason = Pod::read(&pod.to_string()).unwrap_err().reason;
             assert!(reason.contains(expected), "{reason}");
         };
-        check(json!([]), "it is not an object");
+        check(json!([]), "invalid type: sequence, expected an object");
         check(json!({"spec": {"hostNetwork": "true"}}), "spec.hostNetwork: invalid type");
         check(json!({"spec": {"containers": {}}}), "spec.containers: invalid type");
         check(
@@ -342,5 +386,47 @@ mod tests {
             "spec.initContainers[0].securityContext.privileged: invalid type",
         );
         check(json!({"spec": {"volumes": [{"name": 1}]}}), "spec.volumes[0]");
+    }
+    /// What is derived takes a list for the fields in their order: `[]` would be a container without any rights.
+    #[test]
+    fn a_list_is_no_object_wherever_one_stands() {
+        let check = |path: &str, pod: serde_json::Value| {
+            let reason = Pod::read(&pod.to_string()).unwrap_err().reason;
+            assert!(reason.starts_with(&format!("the pod can't be read: {path}: invalid type: sequence")), "{reason}");
+        };
+        for field in ["metadata", "spec"] {
+            check(field, json!({field: []}));
+        }
+        for field in ["securityContext", "os"] {
+            check(&format!("spec.{field}"), json!({"spec": {field: []}}));
+        }
+        for field in ["seccompProfile", "appArmorProfile", "seLinuxOptions", "windowsOptions"] {
+            check(&format!("spec.securityContext.{field}"), json!({"spec": {"securityContext": {field: []}}}));
+        }
+        check(
+            "spec.securityContext.sysctls[0]",
+            json!({"spec": {"securityContext": {"sysctls": [["kernel.msgmax"]]}}}),
+        );
+        for kind in ["containers", "initContainers", "ephemeralContainers"] {
+            let check = |path: &str, container: serde_json::Value| {
+                check(&format!("spec.{kind}[1]{path}"), json!({"spec": {kind: [{"name": "a"}, container]}}));
+            };
+            check("", json!([]));
+            check("", json!(["b", "image"]));
+            for field in ["securityContext", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
+                check(&format!(".{field}"), json!({field: []}));
+            }
+            for field in ["capabilities", "seccompProfile", "appArmorProfile", "seLinuxOptions", "windowsOptions"] {
+                check(&format!(".securityContext.{field}"), json!({"securityContext": {field: []}}));
+            }
+            check(".ports[0]", json!({"ports": [[]]}));
+            for field in ["postStart", "preStop"] {
+                check(&format!(".lifecycle.{field}"), json!({"lifecycle": {field: []}}));
+            }
+            for field in ["httpGet", "tcpSocket"] {
+                check(&format!(".livenessProbe.{field}"), json!({"livenessProbe": {field: []}}));
+            }
+        }
+        check("spec.volumes[0]", json!({"spec": {"volumes": [["v"]]}}));
     }
 }
