@@ -34,8 +34,11 @@ use crate::{
 
 /// More functions than any policy has that is compiled: the module holds an interpreter.
 const FUNCTIONS_MAX: usize = 1_200;
-/// Marks slow code down and take memory of the module's: it is given so many times what it may have otherwise.
-const ALLOWANCE: u32 = 10;
+/// Marks slow code down: a decision is given so many times what it may take otherwise. A decision that is stopped is not
+/// covered, and a virtual machine that has to wait for its processor counts the wait as processor time.
+const DECISION_ALLOWANCE: u32 = 100;
+/// The same of `configure`, which has more time as it is.
+const CONFIGURE_ALLOWANCE: u32 = 10;
 
 /// What of a module's code ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -207,8 +210,9 @@ fn ask(
 fn limits() -> Limits {
     let Limits { decision_time, configure_time, memory_bytes, result_bytes } = Limits::default();
     Limits {
-        decision_time: decision_time * ALLOWANCE,
-        configure_time: configure_time * ALLOWANCE,
+        decision_time: decision_time * DECISION_ALLOWANCE,
+        configure_time: configure_time * CONFIGURE_ALLOWANCE,
+        // The marks lie in the module's memory.
         memory_bytes: memory_bytes * 2,
         result_bytes,
     }

@@ -99,6 +99,7 @@ fn code_is_covered_by_what_is_asked() {
     for template in ["bad-code", "pod", "count"] {
         asked.push(template);
         let now = code(&guest(folder.path(), "{}", &asked), true);
+        assert_eq!(now.failed, [""; 0]);
         assert_eq!(now.answered, asked.len());
         assert_eq!(now.branches.total, before.branches.total);
         assert!(now.branches.hit > before.branches.hit, "{template}: {:?} after {:?}", now.branches, before.branches);
