@@ -59,7 +59,8 @@ fn the_built_in_module_keeps_all_laws() {
 fn the_modules_of_this_repository_keep_the_laws_that_they_claim() {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap() {
         let folder = entry.unwrap().path();
-        if !folder.join(suite::FILE).exists() {
+        // The suite of the templates is for the modules that are made from them.
+        if !folder.join(suite::FILE).exists() || folder.ends_with("templates") {
             continue;
         }
         let suite = Suite::read(&folder).unwrap();
