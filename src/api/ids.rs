@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The name that a template means when it names no cluster, unless the configuration names home otherwise.
 pub const HOME_CLUSTER: &str = "default";
 
+/// The service account of a pod that names none, as in Kubernetes.
+pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
 /// Longest name of a cluster or namespace: both become label values and parts of object names.
 const LABEL_LENGTH_MAX: usize = 63;
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 use crate::{
-    api::ids::{ClusterName, HOME_CLUSTER, Namespace, Target},
+    api::ids::{ClusterName, DEFAULT_SERVICE_ACCOUNT, HOME_CLUSTER, Namespace, Target},
     policy::{
         config::{
             Mistake,
@@ -199,7 +199,9 @@ impl Draft {
         };
         let pod = whole_pod(self.pod.unwrap_or_default(), &target, self.service_account.as_deref());
         let said = pod.pointer("/spec/serviceAccountName").and_then(serde_json::Value::as_str);
-        let service_account = self.service_account.unwrap_or_else(|| said.unwrap_or_default().to_owned());
+        // As the controller does: it asks about the account of the final pod, never about none.
+        let named = self.service_account.filter(|account| !account.is_empty());
+        let service_account = named.unwrap_or_else(|| said.unwrap_or(DEFAULT_SERVICE_ACCOUNT).to_owned());
         let home = || HOME_CLUSTER.parse().expect("a DNS label");
         let text = |said: Option<String>, default: &str| said.unwrap_or_else(|| default.to_owned());
         Ok(Request {

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
+    api::ids::DEFAULT_SERVICE_ACCOUNT,
     author::removal,
     policy::request::{PodJson, Request},
 };
@@ -31,7 +32,7 @@ pub fn requests(request: &Request) -> Vec<Request> {
     with(&|request| PLAIN.clone_into(&mut request.template));
     with(&|request| PLAIN.clone_into(&mut request.workflow.name));
     with(&|request| UID.clone_into(&mut request.workflow.uid));
-    with(&|request| request.service_account.clear());
+    with(&|request| DEFAULT_SERVICE_ACCOUNT.clone_into(&mut request.service_account));
     with(&|request| request.target.cluster = request.home.clone());
     with(&|request| request.target.namespace = request.workflow.namespace.clone());
     let short = || PLAIN.parse().expect("a DNS label");

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::api::{ids::Target, status::WorkflowStatus};
+use crate::api::{
+    ids::{DEFAULT_SERVICE_ACCOUNT, Target},
+    status::WorkflowStatus,
+};
 
 /// The outcome of one pass. A second pass over the same input yields an equal status and the same actions.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +66,7 @@ impl CreatePod {
 
     /// The service account that the pod will run under, as the API server fills it in.
     pub fn service_account(&self) -> &str {
-        self.pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default")
+        self.pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or(DEFAULT_SERVICE_ACCOUNT)
     }
 }
 

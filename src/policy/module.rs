@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use crate::{
-    api::ids::Target,
+    api::ids::{DEFAULT_SERVICE_ACCOUNT, Target},
     policy::{
         bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
         compile::Functions,
@@ -417,7 +417,7 @@ fn trial_request() -> Request {
         },
         template: name.to_owned(),
         target: Target { cluster: label(), namespace: name.parse().expect("a DNS label") },
-        service_account: String::new(),
+        service_account: DEFAULT_SERVICE_ACCOUNT.to_owned(),
         creates: Creates::Pod,
         pod: Some(PodJson::from(
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"landfall-trial"},"spec":{"containers":[]}}"#

@@ -34,7 +34,7 @@ pub struct Request {
     pub template: String,
     /// Where it is to be created.
     pub target: Target,
-    /// The service account that it will run as, in the target's namespace; empty where none is named.
+    /// The service account that it will run as, in the target's namespace: `default` where the pod names none.
     #[serde(default)]
     pub service_account: String,
     /// What is to be created.

@@ -17,7 +17,8 @@ pub struct Allow;
 pub struct Denial {
     /// For programs: lower-case words joined by `-`, at most 64 characters.
     pub code: Cow<'static, str>,
-    /// For people: one sentence. The first 1,024 characters are kept.
+    /// For people: one sentence. The first 1,024 characters are kept. Whoever may read the workflow can read it: name fields
+    /// of the pod, and quote no values of `env`, `args` and the like, which can be passwords.
     pub reason: String,
 }
 

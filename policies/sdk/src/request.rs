@@ -20,7 +20,7 @@ pub struct Request {
     pub template: String,
     /// Where it is to be created.
     pub target: Target,
-    /// The service account that it will run as, in the target's namespace; empty where the workflow names none.
+    /// The service account that it will run as, in the target's namespace: `default` where the pod names none.
     pub service_account: String,
     /// What is to be created.
     pub creates: Creates,
@@ -61,7 +61,8 @@ pub enum Creates {
 }
 
 impl Request {
-    /// A request for tests: from a workflow of `namespace` to `target`, written `cluster/namespace`. Home is `default`.
+    /// A request for tests: from a workflow of `namespace` to `target`, written `cluster/namespace`. Home is `default`, and
+    /// so is the service account.
     ///
     /// # Panics
     ///
@@ -73,6 +74,7 @@ impl Request {
             workflow: Workflow { namespace: namespace.to_owned(), name: "main".to_owned(), uid: "0".to_owned() },
             template: "main".to_owned(),
             target: Target { cluster: cluster.to_owned(), namespace: target.to_owned() },
+            service_account: "default".to_owned(),
             ..Request::default()
         }
     }
@@ -119,7 +121,8 @@ impl Request {
         self.typed.get_or_init(|| Pod::read(self.pod_json()?)).as_ref().map_err(Clone::clone)
     }
 
-    /// The final pod as it is sent to the API server, for what [`pod`](Request::pod) doesn't show.
+    /// The final pod as it is sent to the API server, for what [`pod`](Request::pod) doesn't show. It can hold passwords:
+    /// don't quote its values in reasons.
     ///
     /// # Errors
     ///

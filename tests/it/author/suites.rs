@@ -183,13 +183,17 @@ fn a_request_has_a_whole_pod() {
     };
     let head = r#""apiVersion":"v1","kind":"Pod""#;
     let main = r#""metadata":{"name":"main","namespace":"b"}"#;
-    check("", "", &format!(r#"{{{head},{main},"spec":{{"containers":[]}}}}"#));
+    check("", "default", &format!(r#"{{{head},{main},"spec":{{"containers":[]}}}}"#));
     check(
         "serviceAccount: s",
         "s",
         &format!(r#"{{{head},{main},"spec":{{"containers":[],"serviceAccountName":"s"}}}}"#),
     );
-    check("podFile: pod.yaml", "", &format!(r#"{{{head},{main},"spec":{{"containers":[],"hostNetwork":true}}}}"#));
+    check(
+        "podFile: pod.yaml",
+        "default",
+        &format!(r#"{{{head},{main},"spec":{{"containers":[],"hostNetwork":true}}}}"#),
+    );
     check(
         "pod: {metadata: {name: x, labels: {a: b}}, spec: {serviceAccountName: t, containers: [{name: c}]}}",
         "t",
