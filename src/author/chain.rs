@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// One module alone is asked about this many pods, about: whether it gets a snapshot goes by that.
+const QUESTIONS: usize = 32;
+
 /// Modules that are asked one after the other.
 pub struct Chain {
     /// As the controller would have them.
@@ -32,6 +35,8 @@ pub struct Chain {
 pub struct Source {
     /// The component.
     pub bytes: Arc<[u8]>,
+    /// The same, compiled, where that was kept.
+    pub prepared: Option<Arc<Prepared>>,
     /// What it was configured with.
     pub settings: serde_json::Value,
     /// Where the settings stand.
@@ -112,8 +117,8 @@ impl Chain {
         let shown = subject.file.as_ref().map_or_else(|| subject.name.clone(), |file| file.display().to_string());
         let refused = |error| ChainError::Refused { module: shown.clone(), error };
         let prepared = Prepared::new(host, Arc::clone(&subject.bytes)).map_err(refused)?;
-        let module = Arc::new(prepared.configure(host, &subject.name, &settings).map_err(refused)?);
-        let source = Source { bytes: Arc::clone(&subject.bytes), settings, origin };
+        let module = Arc::new(prepared.configure_for(host, &subject.name, &settings, QUESTIONS).map_err(refused)?);
+        let source = Source { bytes: Arc::clone(&subject.bytes), prepared: Some(Arc::new(prepared)), settings, origin };
         let modules = store::Chain::new(1, vec![Member { module, mode: Mode::Enforce }]);
         Ok(Chain { modules, sources: vec![source] })
     }
@@ -142,7 +147,12 @@ impl Chain {
             let name = member.module.name();
             if name == MODULE_BUILTIN {
                 let origin = roles.and_then(|text| yaml::parse(text).ok()).map_or(Origin::None, Origin::Roles);
-                sources.push(Source { bytes: BUILTIN.into(), settings: config.roles.to_settings(), origin });
+                sources.push(Source {
+                    bytes: BUILTIN.into(),
+                    prepared: None,
+                    settings: config.roles.to_settings(),
+                    origin,
+                });
                 continue;
             }
             let file = format!("{name}.wasm");
@@ -156,7 +166,7 @@ impl Chain {
                     (settings, node.cloned().map_or(Origin::None, Origin::Policies))
                 }
             };
-            sources.push(Source { bytes, settings, origin });
+            sources.push(Source { bytes, prepared: None, settings, origin });
         }
         Ok(Chain { modules: store::Chain::new(1, members), sources })
     }

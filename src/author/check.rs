@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     author::{
+        build::{Language, sources},
         question::Draft,
         subject::{Subject, SubjectError},
     },
@@ -35,6 +36,8 @@ pub struct Report {
     pub size: u64,
     /// Its digest, as hex.
     pub digest: String,
+    /// How it stands to the sources beside it; nothing where none were named.
+    pub sources: Option<Sources>,
     /// What it imports. A module that loads imports nothing.
     pub imports: Vec<String>,
     /// What it wants with each request: `pod` or nothing.
@@ -49,6 +52,18 @@ pub struct Report {
     pub decision_nanoseconds: u64,
     /// How much of each limit it takes.
     pub limits: Vec<Share>,
+}
+
+/// How a component stands to the sources in its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sources {
+    /// It was built from them.
+    AsBuilt,
+    /// They are not what it was built from.
+    Changed,
+    /// `landfall policy build` did not make it, so that nobody knows.
+    Unknown,
 }
 
 /// How much of a limit a module takes.
@@ -81,6 +96,14 @@ pub enum CheckError {
     /// There is no module to look at.
     #[error(transparent)]
     Subject(#[from] SubjectError),
+    /// The sources can't be read.
+    #[error("the sources in {}: {error}", .folder.display())]
+    Sources {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The settings can't be read.
     #[error("{}: {error}", .file.display())]
     Unreadable {
@@ -118,7 +141,10 @@ impl CheckError {
         match self {
             CheckError::Subject(error) => error.hint(),
             CheckError::Refused { error, .. } => error.hint().map(str::to_owned),
-            CheckError::Unreadable { .. } | CheckError::Settings { .. } | CheckError::Host(_) => None,
+            CheckError::Sources { .. }
+            | CheckError::Unreadable { .. }
+            | CheckError::Settings { .. }
+            | CheckError::Host(_) => None,
         }
     }
 }
@@ -138,6 +164,7 @@ pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
     let file = subject.file.clone().unwrap_or_else(|| PathBuf::from(&subject.name));
     let refused = |error| CheckError::Refused { file: file.clone(), error };
     let size = subject.bytes.len() as u64;
+    let sources = sources_of(&subject)?;
     let host = Host::new().map_err(CheckError::Host)?;
     let start = Instant::now();
     let prepared = Prepared::new(&host, Arc::clone(&subject.bytes)).map_err(refused)?;
@@ -149,6 +176,7 @@ pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
     Ok(Report {
         size,
         digest: prepared.digest().to_owned(),
+        sources,
         imports: Vec::new(),
         needs: if module.needs_pod() { vec!["pod".to_owned()] } else { Vec::new() },
         no_snapshot_because: module.no_snapshot_because().map(str::to_owned),
@@ -158,6 +186,22 @@ pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
         limits: shares(&host, &prepared, &module, &settings, decision).map_err(refused)?,
         name: subject.name,
     })
+}
+
+/// A folder in which there are no sources has a component from elsewhere: there is nothing to compare.
+fn sources_of(subject: &Subject) -> Result<Option<Sources>, CheckError> {
+    let Some((folder, language)) =
+        subject.folder.as_ref().and_then(|folder| Language::of(folder).map(|language| (folder, language)))
+    else {
+        return Ok(None);
+    };
+    let now =
+        sources::digest(folder, language).map_err(|error| CheckError::Sources { folder: folder.clone(), error })?;
+    Ok(Some(match sources::of_component(&subject.bytes) {
+        None => Sources::Unknown,
+        Some(built) if built == now => Sources::AsBuilt,
+        Some(_) => Sources::Changed,
+    }))
 }
 
 /// What the module takes of each limit. `configure` is timed without the snapshot, which is the host's doing.

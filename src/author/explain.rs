@@ -1,6 +1,8 @@
 //! Why one request is decided as it is: by which module, which elements of its settings that hangs on, what the module was
 //! given, and what it notes itself.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::{
@@ -87,7 +89,10 @@ fn elements(
     source: &Source,
     request: &Request,
 ) -> Result<(Vec<Element>, usize), LoadError> {
-    let prepared = Prepared::new(host, source.bytes.clone())?;
+    let prepared = match &source.prepared {
+        Some(prepared) => Arc::clone(prepared),
+        None => Arc::new(Prepared::new(host, Arc::clone(&source.bytes))?),
+    };
     let target = removal::Target { host, prepared: &prepared, name: member.module.name() };
     let found = removal::find_everywhere(target, &source.settings, &[request], &mut |_, _| {})?;
     let mut elements: Vec<(removal::Path, Element)> = Vec::new();

@@ -43,6 +43,8 @@ pub struct Functions(Mutex<Known>);
 struct Known {
     code: HashMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
+    /// They were too many to be kept.
+    is_trimmed: bool,
 }
 
 /// What the engine is given: it looks up functions in those of the module whose turn it is.
@@ -96,8 +98,14 @@ impl Functions {
     pub fn trim(&self) {
         let mut known = self.known();
         if known.bytes > BYTES_KEPT_MAX {
-            *known = Known::default();
+            *known = Known { is_trimmed: true, ..Known::default() };
         }
+    }
+
+    /// They are too many to be kept, so that another compilation takes as long as the first.
+    pub fn are_many(&self) -> bool {
+        let known = self.known();
+        known.is_trimmed || known.bytes > BYTES_KEPT_MAX
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

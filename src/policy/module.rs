@@ -1,6 +1,10 @@
 //! A module: prepared from its bytes, configured with its settings, asked for decisions.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Store,
@@ -36,6 +40,8 @@ pub struct Prepared {
     functions: Arc<Functions>,
     /// Why the component is the plain one, not one whose memory can be read out.
     unreadable: Option<String>,
+    /// How long compiling it took.
+    compiled_in: Duration,
 }
 
 /// A module that was configured and tried.
@@ -51,12 +57,13 @@ pub struct Module {
 enum Form {
     /// Every instance begins configured.
     Snapshot(ExportsPre<Account>),
-    /// Every instance is configured before it is asked, all within the time of one decision.
+    /// Every instance is configured before it is asked.
     Configured {
         exports: ExportsPre<Account>,
         settings: String,
-        /// Why there is no snapshot.
-        reason: String,
+        /// Why there is no snapshot: all is done within the time of one decision then. Without a reason there could be one,
+        /// and only the question counts, as it would with a snapshot.
+        reason: Option<String>,
     },
 }
 
@@ -119,6 +126,7 @@ impl Prepared {
         }
         inspect::inspect(&bytes)?;
         let digest = digest(&bytes);
+        let start = Instant::now();
         let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
         let functions = Arc::new(Functions::default());
         let readable = snapshot::instrument(&bytes)
@@ -127,7 +135,7 @@ impl Prepared {
             Ok(component) => (component, None),
             Err(reason) => (host.compile(&bytes, &functions).map_err(invalid)?, Some(reason)),
         };
-        Ok(Prepared { bytes, digest, component, functions, unreadable })
+        Ok(Prepared { bytes, digest, component, functions, unreadable, compiled_in: start.elapsed() })
     }
 
     /// Bytes of the component, as it was given.
@@ -178,10 +186,40 @@ impl Prepared {
         settings: &serde_json::Value,
         limits: Limits,
     ) -> Result<Module, LoadError> {
+        self.load(host, name, settings, limits, None)
+    }
+
+    /// The same, for a tool that has only so many questions with these settings. Where another compilation would take longer
+    /// than to configure an instance for each, as it does with an interpreter, that is done in place of a snapshot; the
+    /// answers are the same.
+    ///
+    /// # Errors
+    ///
+    /// It exports something else, refuses the settings, or a call does not end as it should.
+    pub fn configure_for(
+        &self,
+        host: &Host,
+        name: &str,
+        settings: &serde_json::Value,
+        questions: usize,
+    ) -> Result<Module, LoadError> {
+        self.load(host, name, settings, Limits::default(), Some(questions))
+    }
+
+    fn load(
+        &self,
+        host: &Host,
+        name: &str,
+        settings: &serde_json::Value,
+        limits: Limits,
+        questions: Option<usize>,
+    ) -> Result<Module, LoadError> {
         let settings = settings.to_string();
         let exports = exports_of(host, &self.component)?;
+        let start = Instant::now();
         let (mut store, instance, running) = instantiate(host, &exports, limits)?;
         let needs = call_configure(host, &mut store, &running, &settings)?;
+        let took = start.elapsed();
         let snapshot = match &self.unreadable {
             None => {
                 // Reading the memory out is the host's own doing: no limit of the module's.
@@ -193,12 +231,15 @@ impl Prepared {
         };
         drop(store);
         let form = match snapshot {
+            Ok(_) if questions.is_some_and(|questions| self.is_quicker_without_snapshot(took, questions)) => {
+                Form::Configured { exports, settings: settings.clone(), reason: None }
+            }
             Ok(bytes) => {
                 let component =
                     host.compile(&bytes, &self.functions).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 Form::Snapshot(exports_of(host, &component)?)
             }
-            Err(reason) => Form::Configured { exports, settings: settings.clone(), reason },
+            Err(reason) => Form::Configured { exports, settings: settings.clone(), reason: Some(reason) },
         };
         self.functions.trim();
         let settings_digest = digest(settings.as_bytes());
@@ -206,6 +247,12 @@ impl Prepared {
             Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, limits, needs, form };
         module.try_cold(host)?;
         Ok(module)
+    }
+
+    /// Modules whose functions are kept have their snapshots compiled in no time.
+    fn is_quicker_without_snapshot(&self, configure: Duration, questions: usize) -> bool {
+        let questions = u32::try_from(questions).unwrap_or(u32::MAX);
+        self.functions.are_many() && configure.saturating_mul(questions) < self.compiled_in
     }
 }
 
@@ -239,7 +286,7 @@ impl Module {
     pub fn no_snapshot_because(&self) -> Option<&str> {
         match &self.form {
             Form::Snapshot(_) => None,
-            Form::Configured { reason, .. } => Some(reason),
+            Form::Configured { reason, .. } => reason.as_deref(),
         }
     }
 
@@ -281,7 +328,14 @@ impl Module {
         let _running = host.ticker.running();
         let exports = match &self.form {
             Form::Snapshot(exports) => exports.instantiate(&mut *store),
-            Form::Configured { exports, settings, .. } => configured(store, exports, settings),
+            Form::Configured { exports, settings, reason: Some(_) } => configured(store, exports, settings),
+            Form::Configured { exports, settings, reason: None } => {
+                limits::set_time(store, self.limits.configure_time);
+                let exports = configured(store, exports, settings);
+                store.set_hostcall_fuel(self.limits.result_bytes);
+                limits::set_time(store, self.limits.decision_time);
+                exports
+            }
         };
         let exports = exports.map_err(|error| limits::failure(&error, store))?;
         self.call(store, &exports, request)

@@ -4,6 +4,7 @@
 //! `policies/README.md`.
 
 mod matrix;
+pub mod place;
 mod read;
 pub mod run;
 pub mod snapshot;

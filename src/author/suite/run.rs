@@ -121,7 +121,7 @@ pub fn run(host: &Host, suite: &Suite, filter: Option<&str>) -> Result<Report, L
     let settings = groups.len();
     let mut results = Vec::new();
     for Group { settings, questions } in groups {
-        match prepared.configure(host, name, &settings) {
+        match prepared.configure_for(host, name, &settings, questions.len()) {
             Ok(module) => {
                 for place in questions {
                     results.push((place, ask(host, &module, &suite.questions[place])));
@@ -137,7 +137,7 @@ pub fn run(host: &Host, suite: &Suite, filter: Option<&str>) -> Result<Report, L
     results.sort_by_key(|(place, _)| *place);
     let mut results: Vec<_> = results.into_iter().map(|(_, result)| result).collect();
     for refusal in suite.refusals.iter().filter(|refusal| wanted(&refusal.name)) {
-        results.push(refuse(host, &prepared, name, refusal));
+        results.push(refuse(host, &prepared, refusal));
     }
     let left_out = suite.questions.len() + suite.refusals.len() - results.len();
     Ok(Report { results, left_out, settings, took: start.elapsed() })
@@ -215,9 +215,9 @@ fn not_configured(question: &Question, error: &LoadError) -> CaseResult {
     CaseResult { name: name.clone(), line: *line, said: refused(error), problem, took: Duration::ZERO }
 }
 
-fn refuse(host: &Host, prepared: &Prepared, module: &str, refusal: &Refusal) -> CaseResult {
+fn refuse(host: &Host, prepared: &Prepared, refusal: &Refusal) -> CaseResult {
     let start = Instant::now();
-    let (said, problem) = match prepared.configure(host, module, &refusal.settings) {
+    let (said, problem) = match prepared.measure_configure(host, &refusal.settings) {
         Ok(_) => (Said::Configured, Some(Problem::NotRefused)),
         Err(error) => {
             let said = refused(&error);

@@ -1,22 +1,22 @@
 //! `landfall policy check`: would the controller take this module?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::{
-    author::check::{self, Report, Share, Unit},
+    author::check::{self, Report, Share, Sources, Unit},
     cli::{
         hint,
         output::{self, Format},
-        style::{FAINT, STRONG, styled, time},
+        style::{BAD, FAINT, STRONG, styled, time},
     },
 };
 
 /// Flags of `landfall policy check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy check policies/pod-security\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, 1 if not."
+    after_help = "Examples:\n  landfall policy check policies/pod-security\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, also one that is older than its sources; 1 if not."
 )]
 pub struct Arguments {
     /// A .wasm file, a policy folder, or `builtin` for the module that evaluates namespaceRoles
@@ -38,12 +38,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             None => anyhow::Error::new(error),
         })?;
     match arguments.output {
-        Format::Text => output::text_to_stdout(&text(&report)),
+        Format::Text => output::text_to_stdout(&text(&report, &arguments.subject)),
         Format::Json => output::json(&report),
     }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, subject: &Path) -> String {
     let list = |words: &[String]| if words.is_empty() { "nothing".to_owned() } else { words.join(", ") };
     let how = match &report.no_snapshot_because {
         None => "fresh from a snapshot for each decision".to_owned(),
@@ -53,6 +53,9 @@ fn text(report: &Report) -> String {
     let mut line = |name: &str, value: &str| text += &format!("{name:<12}{value}\n");
     line("module", &styled(STRONG, &report.name));
     line("digest", &report.digest);
+    if let Some(sources) = report.sources {
+        line("sources", &sources_text(sources, subject));
+    }
     line("imports", &list(&report.imports));
     line("needs", &list(&report.needs));
     line("runs", &how);
@@ -66,6 +69,15 @@ fn text(report: &Report) -> String {
         line(name, &format!("{} {}", amount(*used), styled(FAINT, format!("of {}", amount(*limit)))));
     }
     text
+}
+
+fn sources_text(sources: Sources, subject: &Path) -> String {
+    let build = format!("landfall policy build {}", subject.display());
+    match sources {
+        Sources::AsBuilt => "as it was built from".to_owned(),
+        Sources::Changed => format!("{}: {build}", styled(BAD, "changed since it was built")),
+        Sources::Unknown => format!("it doesn't say which it was built from: {build} makes one that does"),
+    }
 }
 
 fn size(bytes: u64) -> String {

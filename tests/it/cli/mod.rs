@@ -6,5 +6,8 @@ mod local_run;
 mod local_up;
 mod measured;
 mod policy;
+mod policy_chain;
+mod policy_check;
+mod policy_watch;
 mod records;
 mod tree;

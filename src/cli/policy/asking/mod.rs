@@ -21,7 +21,7 @@ use crate::{
         chain::{Chain, ChainError, Origin},
         question::{self, Draft, QuestionError},
         subject::{Subject, SubjectError},
-        suite::{Suite, SuiteError},
+        suite::{Suite, SuiteError, place},
     },
     cli::{
         hint,
@@ -157,7 +157,7 @@ fn of_subject(host: &Host, arguments: &Arguments, path: &Path) -> anyhow::Result
         Some(case) => {
             let suite = Suite::read(path).map_err(suite_error)?;
             let found = find_case(&suite, case)?;
-            let origin = Origin::Case { file: suite.file.clone(), line: found.line };
+            let origin = origin_of_case(&suite, found.line);
             settings = (serde_json::Value::clone(&found.settings), origin);
             (name, request) = (Some(found.name.clone()), Some(found.request.clone()));
             suite.subject
@@ -249,6 +249,14 @@ fn unfolded(
     let workflow: Workflow =
         serde_json::from_value(object.value.clone()).with_context(|| format!("{}: Workflow", object.origin))?;
     unfold::unfold(workflow, &home.unwrap_or(names.settings.home), &object.value)
+}
+
+fn origin_of_case(suite: &Suite, line: u64) -> Origin {
+    let file = suite.file.clone();
+    match fs::read_to_string(&file).ok().and_then(|text| place::settings_of(&text, line)) {
+        Some(root) => Origin::File { file, root },
+        None => Origin::Case { file, line },
+    }
 }
 
 fn find_case<'s>(suite: &'s Suite, name: &str) -> anyhow::Result<&'s crate::author::question::Question> {
