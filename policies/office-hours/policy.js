@@ -2,7 +2,7 @@
 //
 // A module has no clock: the time is an attribute of the request, so that a decision can be replayed.
 
-import { allow, deny, list, module, object, optional, parsed, text } from "./landfall_policy.js";
+import { allow, deny, list, module, object, optional, parsed } from "./landfall_policy.js";
 
 const DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const DAY_MINUTES = 24 * 60;
@@ -28,19 +28,57 @@ function day(value) {
   return value;
 }
 
+/** "*", or the whole name of a cluster: what could match none would close nothing, and look as if it did. */
+function clusterName(value) {
+  if (value !== "*" && !isLabel(value)) throw new Error('must be "*" or the whole name of a cluster: here are no patterns');
+  return value;
+}
+
+function namespaceName(value) {
+  if (!isLabel(value)) throw new Error("must be the whole name of a namespace: here are no patterns");
+  return value;
+}
+
+/** Whether `value` can be the name of a cluster or a namespace. */
+function isLabel(value) {
+  return value.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value);
+}
+
+/** A list that says something. */
+function several(item) {
+  const read = list(item);
+  return (value, place) => {
+    const items = read(value, place);
+    if (items.length === 0) throw new Error(`${place}: is empty`);
+    return items;
+  };
+}
+
+/** A rule whose hours are some hours. */
+function hours(read) {
+  return (value, place) => {
+    const rule = read(value, place);
+    if (rule.from === DAY_MINUTES) throw new Error(`${place}.from: must be before 24:00`);
+    if (rule.from === rule.to) throw new Error(`${place}.to: is the same as from; a whole day is from 00:00 to 24:00`);
+    return rule;
+  };
+}
+
 const settings = object({
   // Local time, as an offset from UTC: a module knows no time zones.
   utcOffset: optional(parsed(offset), 0),
   // All that are about a target's cluster must be kept. Clusters that none is about are always open.
   rules: list(
-    object({
-      clusters: list(text),
-      days: optional(list(parsed(day)), ["mon", "tue", "wed", "thu", "fri"]),
-      from: parsed(minutes),
-      to: parsed(minutes),
-      // Namespaces of workflows to which it does not apply.
-      except: optional(list(text), []),
-    }),
+    hours(
+      object({
+        clusters: several(parsed(clusterName)),
+        days: optional(several(parsed(day)), ["mon", "tue", "wed", "thu", "fri"]),
+        from: parsed(minutes),
+        to: parsed(minutes),
+        // Namespaces of workflows to which it does not apply.
+        except: optional(list(parsed(namespaceName)), []),
+      }),
+    ),
   ),
 });
 
