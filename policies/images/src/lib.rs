@@ -15,7 +15,7 @@ use crate::{pattern::ImagePattern, reference::Reference};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Images {
-    /// Any one that allows an image is enough.
+    /// Any one that allows an image is enough; a digest is needed where any one asks for it.
     pub rules: Vec<Rule>,
 }
 
@@ -68,9 +68,7 @@ impl Policy for Images {
 }
 
 fn allow(rules: &[&Rule], what: &str, image: &Reference, target: &str) -> Decision {
-    let matching = |rule: &&&Rule| rule.images.iter().any(|pattern| pattern.matches(image));
-    let mut matched = rules.iter().filter(matching).peekable();
-    if matched.peek().is_none() {
+    if !rules.iter().any(|rule| rule.images.iter().any(|pattern| pattern.matches(image))) {
         let patterns: Vec<String> =
             rules.iter().flat_map(|rule| &rule.images).take(5).map(ToString::to_string).collect();
         let more = rules.iter().map(|rule| rule.images.len()).sum::<usize>().saturating_sub(patterns.len());
@@ -78,7 +76,9 @@ fn allow(rules: &[&Rule], what: &str, image: &Reference, target: &str) -> Decisi
         let patterns = patterns.join(", ");
         return deny!("image-not-allowed", "{what}: no rule for {target} allows {image}; allowed: {patterns}{more}");
     }
-    if matched.any(|rule| !rule.require_digest || image.digest_is_strong()) {
+    // A wider rule beside it doesn't take the demand back, nor does another spelling of the registry.
+    let demands = |rule: &&Rule| rule.require_digest && rule.images.iter().any(|pattern| pattern.may_mean(image));
+    if image.digest_is_strong() || !rules.iter().any(demands) {
         return Ok(Allow);
     }
     let name = image.name();
@@ -133,6 +133,28 @@ mod tests {
         check("other/prod", "quay.io/acme/a:1", "digest-required");
         check("other/prod", &format!("quay.io/acme/a:1{digest}"), "allow");
         check("third/argo", "alpine", "no-rule");
+    }
+
+    #[test]
+    fn a_wider_rule_does_not_take_the_digest_back() {
+        let settings = r#"{"rules": [
+            {"targets": ["*/*"], "images": ["**"]},
+            {"targets": ["*/prod"], "images": ["ghcr.io/**"], "requireDigest": true}
+        ]}"#;
+        let images: Images = configured(settings).unwrap();
+        let check = |target: &str, image: &str, expected: &str| {
+            let pod = json!({"spec": {"containers": [{"name": "main", "image": image}]}});
+            let decision = images.authorize(&Request::new("argo", target).with_pod(&pod));
+            let decision = decision.map_or_else(|denial| denial.code.into_owned(), |_| "allow".to_owned());
+            assert_eq!(decision, expected, "{image} in {target}");
+        };
+        check("other/prod", "ghcr.io/acme/a:1", "digest-required");
+        check("other/prod", "GHCR.IO/acme/a:1", "digest-required");
+        check("other/prod", "ghcr.io:443/acme/a:1", "digest-required");
+        check("other/prod", &format!("ghcr.io/acme/a@sha256:{}", "0".repeat(64)), "allow");
+        check("other/prod", &format!("ghcr.io/acme/a@md5:{}", "0".repeat(32)), "digest-required");
+        check("other/prod", "alpine", "allow");
+        check("other/argo", "ghcr.io/acme/a:1", "allow");
     }
 
     #[test]

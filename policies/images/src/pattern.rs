@@ -25,15 +25,28 @@ pub struct ImagePattern {
 impl ImagePattern {
     /// The image is one of those meant.
     pub fn matches(&self, image: &Reference) -> bool {
+        self.fits(self.parts.first().map_or("", String::as_str), &image.registry, image)
+    }
+
+    /// The image is one of those meant, or it is got from where they are: hosts are the same in upper case, and with the
+    /// port that they have anyway. Only for what is demanded: what is allowed is compared in full.
+    pub fn may_mean(&self, image: &Reference) -> bool {
+        let plain = |registry: &str| registry.strip_suffix(":443").unwrap_or(registry).to_ascii_lowercase();
+        let pattern = self.parts.first().map_or_else(String::new, |registry| plain(registry));
+        self.matches(image) || self.fits(&pattern, &plain(&image.registry), image)
+    }
+
+    fn fits(&self, pattern: &str, registry: &str, image: &Reference) -> bool {
         if self.digest.is_some() && self.digest != image.digest {
             return false;
         }
         if self.parts.is_empty() {
             return true;
         }
-        let mut rest = std::iter::once(image.registry.as_str()).chain(image.repository.split('/'));
+        let parts = std::iter::once(pattern).chain(self.parts[1..].iter().map(String::as_str));
+        let mut rest = std::iter::once(registry).chain(image.repository.split('/'));
         // In the registry a `*` ends at a dot: `*.example.com` is one name below it, and `example.*` is no other domain.
-        for (place, part) in self.parts.iter().enumerate() {
+        for (place, part) in parts.enumerate() {
             let fits = |c: char| place > 0 || !matches!(c, '.' | ':');
             if !rest.next().is_some_and(|name| matches(part, name, &fits)) {
                 return false;
@@ -79,6 +92,8 @@ impl ImagePattern {
         if self.parts.is_empty() {
             return if text == EVERYTHING {
                 None
+            } else if self.digest.is_some() {
+                Some("a digest needs a repository before it".to_owned())
             } else {
                 Some("name a repository, or write ** for every image".to_owned())
             };
@@ -91,6 +106,9 @@ impl ImagePattern {
             return Some(format!(
                 "names are compared in full: begin with the registry, as docker.io/library/{text} or docker.io/{text}"
             ));
+        }
+        if registry.contains(|c: char| c.is_ascii_uppercase()) {
+            return Some(format!("write the registry in lower case, as {}", registry.to_ascii_lowercase()));
         }
         if registry == "index.docker.io" {
             return Some("write docker.io, which it is another name of".to_owned());
@@ -108,6 +126,9 @@ impl ImagePattern {
         match Reference::parse(&format!("{example}{digest}")) {
             Ok(image) if image.registry == "docker.io" && image.name() != example => {
                 Some(format!("in docker.io these are called docker.io/library/{}", self.parts[1..].join("/")))
+            }
+            Ok(image) if self.digest.is_some() && !image.digest_is_strong() => {
+                Some("a digest is sha256, sha384 or sha512: others don't fix the content".to_owned())
             }
             Ok(_) => None,
             Err(why) => Some(why.to_owned()),
@@ -170,5 +191,9 @@ mod tests {
         check("ghcr.io//a", "lower-case words");
         check("ghcr.io/a@sha256:00", "digest");
         check("index.docker.io/a/b", "write docker.io");
+        check("GHCR.io/acme/*", "write the registry in lower case, as ghcr.io");
+        check(&format!("ghcr.io/a@md5:{}", "0".repeat(32)), "others don't fix the content");
+        check(&format!("**@sha256:{}", "0".repeat(64)), "a digest needs a repository before it");
+        check("@sha256:00", "a digest needs a repository before it");
     }
 }

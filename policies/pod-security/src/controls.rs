@@ -20,6 +20,8 @@ pub enum Control {
     Privileged,
     /// Parts of root's rights.
     Capabilities,
+    /// Parts of root's rights that runtimes give by themselves.
+    CapabilitiesRestricted,
     /// Folders of the node.
     HostPath,
     /// Ports of the node.
@@ -34,6 +36,8 @@ pub enum Control {
     ProcMount,
     /// Which system calls may be made.
     Seccomp,
+    /// That this is said at all.
+    SeccompRestricted,
     /// Parameters of the kernel.
     Sysctls,
     /// What volumes are made from.
@@ -84,8 +88,8 @@ pub const CONTROLS: &[Check] = &[
     restricted(Control::PrivilegeEscalation, privilege_escalation),
     restricted(Control::RunAsNonRoot, run_as_non_root),
     restricted(Control::RunAsUser, run_as_user),
-    restricted(Control::Seccomp, seccomp_restricted),
-    restricted(Control::Capabilities, capabilities_restricted),
+    restricted(Control::SeccompRestricted, seccomp_restricted),
+    restricted(Control::CapabilitiesRestricted, capabilities_restricted),
     baseline(Control::ServiceAccountToken, service_account_token),
 ];
 
@@ -134,6 +138,7 @@ impl Control {
             Control::HostNamespaces => "host-namespaces",
             Control::Privileged => "privileged",
             Control::Capabilities => "capabilities",
+            Control::CapabilitiesRestricted => "capabilities-restricted",
             Control::HostPath => "host-path",
             Control::HostPorts => "host-ports",
             Control::HostProbes => "host-probes",
@@ -141,6 +146,7 @@ impl Control {
             Control::SeLinux => "se-linux",
             Control::ProcMount => "proc-mount",
             Control::Seccomp => "seccomp",
+            Control::SeccompRestricted => "seccomp-restricted",
             Control::Sysctls => "sysctls",
             Control::VolumeTypes => "volume-types",
             Control::PrivilegeEscalation => "privilege-escalation",
@@ -318,14 +324,17 @@ fn service_account_token(subject: &Subject) -> Option<String> {
     if subject.pod.spec.automount_service_account_token != Some(false) {
         return Some("the pod must set automountServiceAccountToken to false".to_owned());
     }
-    let has_token =
-        |source: &serde_json::Value| source.get("serviceAccountToken").is_some_and(|token| !token.is_null());
+    // A certificate of the pod says who it is just as well.
+    let has_token = |source: &serde_json::Value| {
+        let kinds = ["serviceAccountToken", "podCertificate"];
+        kinds.iter().any(|kind| source.get(kind).is_some_and(|token| !token.is_null()))
+    };
     let volumes = subject.pod.spec.volumes.iter().filter(|volume| {
         let sources = volume.source("projected").and_then(|projected| projected.get("sources")?.as_array());
         sources.is_some_and(|sources| sources.iter().any(has_token))
     });
     let named = listed("volume", volumes.map(|volume| volume.name.as_str()))?;
-    Some(format!("{named} must not hold a token of the service account"))
+    Some(format!("{named} must not hold a token of the service account or a certificate of the pod"))
 }
 
 fn is_unknown(profile: &Profile) -> bool {

@@ -85,14 +85,8 @@ impl Policy for PodSecurity {
             }
         }
         for (place, exemption) in self.exemptions.iter().enumerate() {
-            if exemption.targets.is_empty() {
-                return Err(format!("exemptions[{place}].targets: is empty; for every target, write \"*/*\""));
-            }
-            if exemption.workflow_namespaces.as_ref().is_some_and(Vec::is_empty) {
-                return Err(format!("exemptions[{place}].workflowNamespaces: is empty; for all, leave it out"));
-            }
-            if exemption.controls.is_empty() && exemption.capabilities.is_empty() {
-                return Err(format!("exemptions[{place}]: names neither controls nor capabilities"));
+            if let Some(mistake) = exemption.mistake() {
+                return Err(format!("exemptions[{place}]{mistake}"));
             }
         }
         Ok(self)
@@ -130,11 +124,49 @@ impl Policy for PodSecurity {
 }
 
 impl Exemption {
+    /// What keeps it from ever counting, with the field that does.
+    fn mistake(&self) -> Option<String> {
+        if self.targets.is_empty() {
+            return Some(".targets: is empty; for every target, write \"*/*\"".to_owned());
+        }
+        if self.workflow_namespaces.as_ref().is_some_and(Vec::is_empty) {
+            return Some(".workflowNamespaces: is empty; for all, leave it out".to_owned());
+        }
+        if self.controls.is_empty() && self.capabilities.is_empty() {
+            return Some(": names neither controls nor capabilities".to_owned());
+        }
+        let mut namespaces = self.workflow_namespaces.iter().flatten().enumerate();
+        if let Some((place, name)) = namespaces.find(|(_, name)| !is_label(name)) {
+            return Some(format!(
+                ".workflowNamespaces[{place}]: {name:?} is not the name of a namespace; here are no patterns"
+            ));
+        }
+        let (place, name) = self.capabilities.iter().enumerate().find(|(_, name)| !is_capability(name))?;
+        Some(format!(
+            ".capabilities[{place}]: {name:?} is not the name of a capability as pods have it, such as NET_ADMIN"
+        ))
+    }
+
     fn covers(&self, request: &Request) -> bool {
         let namespace = &request.workflow.namespace;
         self.targets.contain(request)
             && self.workflow_namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(namespace))
     }
+}
+
+/// What a namespace can be called.
+fn is_label(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 63
+        && name.starts_with(is_word)
+        && name.ends_with(is_word)
+        && name.chars().all(|c| is_word(c) || c == '-')
+}
+
+/// Upper case, and without the `CAP_` that the kernel puts before it.
+fn is_capability(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.starts_with("CAP_") && name.chars().all(is_word)
 }
 
 landfall_policy_sdk::export!(PodSecurity);

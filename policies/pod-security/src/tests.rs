@@ -60,9 +60,9 @@ fn every_control_forbids_what_the_standard_says() {
     check("/spec/securityContext/windowsOptions", json!({"hostProcess": true}), "host-process");
     check(&format!("{context}/windowsOptions"), json!({"hostProcess": true}), "host-process");
     check(&format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["NET_ADMIN"]}), "capabilities");
-    check(&format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["CHOWN"]}), "capabilities");
+    check(&format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["CHOWN"]}), "capabilities-restricted");
     check(&format!("{context}/capabilities"), json!({"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}), "allow");
-    check(&format!("{context}/capabilities"), json!({"drop": ["KILL"]}), "capabilities");
+    check(&format!("{context}/capabilities"), json!({"drop": ["KILL"]}), "capabilities-restricted");
     check(&format!("{container}/ports"), json!([{"containerPort": 1}, {"hostPort": 80}]), "host-ports");
     check(&format!("{container}/livenessProbe"), json!({"httpGet": {"host": "10.0.0.1"}}), "host-probes");
     check(&format!("{container}/readinessProbe"), json!({"tcpSocket": {"host": "10.0.0.1"}}), "host-probes");
@@ -84,7 +84,7 @@ fn every_control_forbids_what_the_standard_says() {
     check("/spec/securityContext/sysctls", json!([{"name": "net/ipv4/tcp_syncookies"}]), "allow");
     check(&format!("{context}/seccompProfile"), json!({"type": "Unconfined"}), "seccomp");
     check("/spec/securityContext/seccompProfile", json!({"type": "Unconfined"}), "seccomp");
-    check("/spec/securityContext/seccompProfile", json!(null), "seccomp");
+    check("/spec/securityContext/seccompProfile", json!(null), "seccomp-restricted");
     check(&format!("{context}/allowPrivilegeEscalation"), json!(null), "privilege-escalation");
     check("/spec/securityContext/runAsNonRoot", json!(null), "run-as-non-root");
     check("/spec/securityContext/runAsNonRoot", json!(false), "run-as-non-root");
@@ -94,6 +94,8 @@ fn every_control_forbids_what_the_standard_says() {
     check("/spec/automountServiceAccountToken", json!(null), "service-account-token");
     let token = json!([{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]);
     check("/spec/volumes", token, "service-account-token");
+    let certificate = json!([{"name": "v", "projected": {"sources": [{"podCertificate": {"signerName": "a/b"}}]}}]);
+    check("/spec/volumes", certificate, "service-account-token");
     for control in CONTROLS {
         assert!(seen.contains(&control.control.code()), "{:?} has no case", control.control);
     }
@@ -159,6 +161,14 @@ fn settings_that_do_less_than_they_look_are_refused() {
     check(r#"{"levels": [{"targets": ["other"], "level": "baseline"}]}"#, "levels[0].targets[0]: \"other\"");
     check(r#"{"exemptions": [{"targets": ["*/*"]}]}"#, "exemptions[0]: names neither");
     check(r#"{"exemptions": [{"targets": ["*/*"], "controls": ["hostPath"]}]}"#, "exemptions[0].controls[0]");
+    check(
+        r#"{"exemptions": [{"targets": ["*/*"], "controls": ["host-path"], "workflowNamespaces": ["a", "team-*"]}]}"#,
+        "exemptions[0].workflowNamespaces[1]: \"team-*\" is not",
+    );
+    for name in ["CAP_NET_ADMIN", "net_admin", "NET ADMIN", " NET_ADMIN", ""] {
+        let settings = json!({"exemptions": [{"targets": ["*/*"], "capabilities": ["KILL", name]}]});
+        check(&settings.to_string(), &format!("exemptions[0].capabilities[1]: {name:?} is not"));
+    }
     check(
         r#"{"exemptions": [{"targets": ["*/*"], "controls": ["host-path"], "workflowNamespaces": []}]}"#,
         "exemptions[0].workflowNamespaces: is empty",
