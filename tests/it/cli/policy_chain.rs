@@ -1,6 +1,6 @@
 //! `landfall policy run` and `explain` with the chain that a ConfigMap and a folder of modules make, and what modules note.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::{Path, PathBuf}};
 
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ impl Place {
         Place { _folder: folder, configuration, policies, ours, theirs }
     }
 
-    fn ask(&self, verb: &str, target: &str, pod: &PathBuf) -> crate::cli::binary::Ended {
+    fn ask(&self, verb: &str, target: &str, pod: &Path) -> crate::cli::binary::Ended {
         let chain = ["--config", text(&self.configuration), "--policies", text(&self.policies)];
         let request = ["--workflow", "argo/w", "--target", target, "--pod", text(pod), "-o", "json"];
         run(&[["policy", verb].as_slice(), &chain, &request].concat())
@@ -56,7 +56,7 @@ impl Place {
 #[test]
 fn the_chain_of_a_configuration_is_asked_as_the_controller_would() {
     let place = Place::new();
-    let check = |target: &str, pod: &PathBuf, code: i32, module: &str, asked: &[&str]| {
+    let check = |target: &str, pod: &Path, code: i32, module: &str, asked: &[&str]| {
         let ended = place.ask("run", target, pod);
         assert_eq!(ended.code, Some(code), "{}{}", ended.stdout, ended.stderr);
         let decided = &ended.json()["decisions"][0];
