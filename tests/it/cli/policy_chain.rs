@@ -1,6 +1,9 @@
 //! `landfall policy run` and `explain` with the chain that a ConfigMap and a folder of modules make, and what modules note.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tempfile::TempDir;
 
