@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt::Write,
 };
 
 use crate::settings::Entry;
@@ -31,7 +31,10 @@ pub struct Tenant<'a> {
 }
 
 /// Names as people read them: quoted, the first few.
-pub struct Names<'a>(pub Vec<&'a str>);
+pub struct Names<'a> {
+    index: &'a Index,
+    numbers: Vec<u32>,
+}
 
 impl Index {
     /// Adds up `entries`: several for one namespace count together.
@@ -109,18 +112,13 @@ impl Tenant<'_> {
 
     /// The namespaces of `cluster` that rules allow.
     pub fn namespaces_allowed_in(&self, cluster: &str) -> Names<'_> {
-        let numbers: BTreeSet<u32> = self.lists_for(cluster).flatten().copied().collect();
-        Names(numbers.into_iter().map(|number| self.index.name(number)).collect())
+        Names::new(self.index, self.lists_for(cluster).flatten().copied().collect())
     }
 
     /// The clusters that rules allow something in.
     pub fn clusters_allowed(&self) -> Names<'_> {
-        let mut numbers = BTreeSet::new();
-        for &entry in &self.entries {
-            numbers
-                .extend(self.index.allowed.range((entry, ANY)..=(entry, u32::MAX)).map(|((_, cluster), _)| *cluster));
-        }
-        Names(numbers.into_iter().map(|number| self.index.name(number)).collect())
+        let keys = self.entries.iter().flat_map(|&entry| self.index.allowed.range((entry, ANY)..=(entry, u32::MAX)));
+        Names::new(self.index, keys.map(|((_, cluster), _)| *cluster).collect())
     }
 
     fn lists_for(&self, cluster: &str) -> impl Iterator<Item = &Vec<u32>> {
@@ -132,17 +130,41 @@ impl Tenant<'_> {
     }
 }
 
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, name) in self.0.iter().take(NAMES_SHOWN_MAX).enumerate() {
+impl<'a> Names<'a> {
+    fn new(index: &'a Index, mut numbers: Vec<u32>) -> Names<'a> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        Names { index, numbers }
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Adds them to `text`.
+    pub fn write(&self, text: &mut String) {
+        for (place, number) in self.numbers.iter().take(NAMES_SHOWN_MAX).enumerate() {
             if place > 0 {
-                f.write_str(", ")?;
+                text.push_str(", ");
             }
-            write!(f, "{name:?}")?;
+            quote(self.index.name(*number), text);
         }
-        match self.0.len().saturating_sub(NAMES_SHOWN_MAX) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        if let more @ 1.. = self.numbers.len().saturating_sub(NAMES_SHOWN_MAX) {
+            // Writing to a string does not fail.
+            let _ = write!(text, " and {more} more");
         }
+    }
+}
+
+/// Adds `name` in quotes to `text`, as `{name:?}` does. That looks each character up in tables; most names need none.
+pub fn quote(name: &str, text: &mut String) {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./: *".contains(&byte)) {
+        text.push('"');
+        text.push_str(name);
+        text.push('"');
+    } else {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{name:?}");
     }
 }
