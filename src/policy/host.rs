@@ -144,9 +144,15 @@ impl Host {
         Cost { fuel: FUEL - left, memory_bytes: store.data().memory_bytes() as u64 }
     }
 
-    /// Compiles a component; `functions` are those of its module that were compiled before.
-    pub(crate) fn compile(&self, bytes: &[u8], functions: &Arc<Functions>) -> wasmtime::Result<Component> {
-        self.compiler.compile(&self.engine, bytes, functions)
+    /// Compiles a component; `functions` are those of its module that were compiled before, and `relatives` those of other
+    /// modules that may be the same.
+    pub(crate) fn compile(
+        &self,
+        bytes: &[u8],
+        functions: &Arc<Functions>,
+        relatives: &[Arc<Functions>],
+    ) -> wasmtime::Result<Component> {
+        self.compiler.compile(&self.engine, bytes, functions, relatives)
     }
 
     /// How many components were compiled so far: reloads that change nothing compile nothing.

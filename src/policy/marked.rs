@@ -40,7 +40,7 @@ impl Marked {
     ///
     /// It is invalid.
     pub fn new(host: &Host, bytes: &[u8], lists: Vec<String>, limits: Limits) -> Result<Marked, LoadError> {
-        let component = host.compile(bytes, &Default::default());
+        let component = host.compile(bytes, &Default::default(), &[]);
         let component = component.map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         Ok(Marked { exports: module::exports_of(host, &component)?, lists, limits })
     }

@@ -120,6 +120,19 @@ impl Prepared {
     ///
     /// The file is unfit or invalid.
     pub fn new(host: &Host, bytes: Arc<[u8]>) -> Result<Prepared, LoadError> {
+        Prepared::beside(host, bytes, &[])
+    }
+
+    /// The same beside other modules, among whose `relatives` there may be functions that it has too.
+    ///
+    /// # Errors
+    ///
+    /// The file is unfit or invalid.
+    pub(in crate::policy) fn beside(
+        host: &Host,
+        bytes: Arc<[u8]>,
+        relatives: &[Arc<Functions>],
+    ) -> Result<Prepared, LoadError> {
         let size = bytes.len() as u64;
         if size > MODULE_BYTES {
             return Err(LoadError::TooLarge { bytes: size });
@@ -130,10 +143,10 @@ impl Prepared {
         let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
         let functions = Arc::new(Functions::default());
         let readable = snapshot::instrument(&bytes)
-            .and_then(|instrumented| host.compile(&instrumented, &functions).map_err(|error| format!("{error:#}")));
+            .and_then(|bytes| host.compile(&bytes, &functions, relatives).map_err(|error| format!("{error:#}")));
         let (component, unreadable) = match readable {
             Ok(component) => (component, None),
-            Err(reason) => (host.compile(&bytes, &functions).map_err(invalid)?, Some(reason)),
+            Err(reason) => (host.compile(&bytes, &functions, relatives).map_err(invalid)?, Some(reason)),
         };
         Ok(Prepared { bytes, digest, component, functions, unreadable, compiled_in: start.elapsed() })
     }
@@ -146,6 +159,11 @@ impl Prepared {
     /// The digest of the bytes, as hex.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What became of its functions, for other modules.
+    pub(in crate::policy) fn functions(&self) -> &Arc<Functions> {
+        &self.functions
     }
 
     pub(in crate::policy) fn component(&self) -> &Component {
@@ -235,8 +253,9 @@ impl Prepared {
                 Form::Configured { exports, settings: settings.clone(), reason: None }
             }
             Ok(bytes) => {
-                let component =
-                    host.compile(&bytes, &self.functions).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+                let component = host
+                    .compile(&bytes, &self.functions, &[])
+                    .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 Form::Snapshot(exports_of(host, &component)?)
             }
             Err(reason) => Form::Configured { exports, settings: settings.clone(), reason: Some(reason) },

@@ -199,7 +199,11 @@ impl Store {
         let known = [&*kept, &self.last_good, &self.refused];
         let component = match known.iter().find_map(|known| known.prepared.get(&digest)) {
             Some(component) => Arc::clone(component),
-            None => Arc::new(Prepared::new(host, bytes).map_err(failed)?),
+            None => {
+                let relatives = known.iter().flat_map(|known| known.prepared.values());
+                let relatives: Vec<_> = relatives.map(|prepared| Arc::clone(prepared.functions())).collect();
+                Arc::new(Prepared::beside(host, bytes, &relatives).map_err(failed)?)
+            }
         };
         let key = Loaded { name: name.clone(), digest: digest.clone(), settings: settings.to_string(), limits };
         let module = known.iter().find_map(|known| known.modules.get(&key)).cloned();
