@@ -63,6 +63,13 @@ pub fn inspect(bytes: &[u8]) -> Result<(), Unfit> {
                     }
                 }
             }
+            // A file that ends within one reads as if the section ended there, to all but those who take its bytes.
+            Payload::ModuleSection { unchecked_range: range, .. }
+            | Payload::ComponentSection { unchecked_range: range, .. }
+                if range.end > bytes.len() =>
+            {
+                return Err(Unfit::Malformed("the file ends within a section".to_owned()));
+            }
             // All other sections say nothing about imports; compiling validates them.
             _ => {}
         }
