@@ -21,8 +21,24 @@ use crate::{
 
 /// Calls that are timed together, where one is too short for the clock.
 const NATIVE_BATCH: u32 = 100;
-/// Modules beside the built-in one that are asked if they are built.
-const OTHERS: &[&str] = &["office-hours", "quota"];
+/// Modules beside the built-in one that are asked: in JavaScript and in Python, with settings that allow the request.
+const OTHERS: &[(&str, &str)] = &[
+    (
+        "office-hours",
+        r#"{"utcOffset": "+01:00", "rules": [
+            {"clusters": ["cluster-7"], "from": "00:00", "to": "24:00", "days": ["mon", "tue", "wed", "thu", "fri"]},
+            {"clusters": ["batch"], "from": "22:00", "to": "06:00", "except": ["on-call"]}
+        ]}"#,
+    ),
+    (
+        "name-rules",
+        r#"{"rules": [
+            {"workflows": "team-{team}", "namespaces": "{team}-*", "serviceAccounts": "{team}-*"},
+            {"workflows": "platform", "templates": "deploy-*"},
+            {"workflows": "team-{team}", "namespaces": "team-{team}-*", "serviceAccounts": "workflow"}
+        ]}"#,
+    ),
+];
 
 /// Measures and prints.
 pub fn run() {
@@ -42,8 +58,8 @@ pub fn run() {
         let request = thousand::request(namespace);
         times::show(name, 1, || drop(policies.decide_blocking(&request)));
     }
-    for other in OTHERS {
-        of_repository(&host, other);
+    for (other, settings) in OTHERS {
+        of_repository(&host, other, settings);
     }
     println!();
     on_two_threads(&host, &module);
@@ -67,16 +83,21 @@ fn natively(name: &str, namespace: &str) {
     });
 }
 
-/// A module of `policies/`, with the settings of its first case, if it is built.
-fn of_repository(host: &Host, name: &str) {
+/// A module of `policies/`, asked for an allowance and for a denial.
+fn of_repository(host: &Host, name: &str, settings: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/{name}/{name}.wasm"));
-    let Ok(bytes) = fs::read(&file) else {
-        eprintln!("{} is not there: not measured", file.display());
-        return;
-    };
-    let module = module(host, &bytes, &serde_json::json!({}));
-    let request = thousand::request(ALLOWED);
-    times::show(name, 1, || drop(module.ask(host, &request)));
+    let bytes = fs::read(&file).expect("the component is in the repository");
+    let settings = serde_json::from_str(settings).expect("the settings are JSON");
+    let module = module(host, &bytes, &settings);
+    // A Tuesday.
+    let attributes = vec![("request-time".to_owned(), "2026-11-24T09:30:00Z".to_owned())];
+    let allowed = Request { attributes, ..thousand::request(ALLOWED) };
+    let denied = Request { attributes: Vec::new(), service_account: "other".to_owned(), ..thousand::request(DENIED) };
+    for (verdict, request) in [("allow", allowed), ("deny", denied)] {
+        let answer = module.ask(host, &request).expect("the module answers");
+        assert_eq!(answer.is_none(), verdict == "allow", "{name}: {answer:?}");
+        times::show(&format!("{name}, {verdict}"), 1, || drop(module.ask(host, &request)));
+    }
 }
 
 /// Two threads that decide at the same time, beside one.
