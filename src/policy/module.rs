@@ -124,10 +124,6 @@ impl Prepared {
     }
 
     /// The same beside other modules, among whose `relatives` there may be functions that it has too.
-    ///
-    /// # Errors
-    ///
-    /// The file is unfit or invalid.
     pub(in crate::policy) fn beside(
         host: &Host,
         bytes: Arc<[u8]>,
