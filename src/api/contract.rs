@@ -17,10 +17,22 @@ pub const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-co
 
 /// Owner label on pods: the home cluster's name.
 pub const LABEL_HOME_CLUSTER: &str = "landfall.dev/home-cluster";
+/// Owner label on pods: the UID of the home cluster's namespace `kube-system`. Names of clusters repeat, as `default` does in
+/// most of them, so this one decides which home a pod belongs to.
+pub const LABEL_HOME_UID: &str = "landfall.dev/home-uid";
 /// Owner label on pods: the workflow's namespace at home.
 pub const LABEL_HOME_NAMESPACE: &str = "landfall.dev/home-namespace";
 /// Owner label on pods: the workflow's UID. Names repeat, UIDs don't: ownership is decided by this one.
 pub const LABEL_WORKFLOW_UID: &str = "landfall.dev/workflow-uid";
+/// Annotation on a namespace of another cluster, its owner's consent: the homes that may run pods in it, separated by commas,
+/// each `HOME` or `HOME/NAMESPACE` with the home cluster's name and the workflows' namespace.
+pub const ANNOTATION_ACCEPT_FROM: &str = "landfall.dev/accept-from";
+/// Annotation on a namespace of another cluster: the service accounts that pods of ours may use, separated by commas. Without
+/// it they may use any.
+pub const ANNOTATION_ACCEPT_SERVICE_ACCOUNTS: &str = "landfall.dev/accept-service-accounts";
+/// Annotations on the Secret [`CLUSTERS_SECRET`] that begin with this and end with a cluster's name hold, as JSON, what is
+/// known of it beside its connection.
+pub const ANNOTATION_CLUSTER: &str = "clusters.landfall.dev/";
 /// Finalizer on workflows that had pods where no owner reference reaches.
 pub const FINALIZER_PODS_ELSEWHERE: &str = "landfall.dev/pods-elsewhere";
 
