@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
@@ -56,7 +57,7 @@ async fn measure(real: bool) -> anyhow::Result<(Duration, Duration, Duration)> {
     let namespaces = vec!["argo".to_owned()];
     let server = ApiServer::new(apiserver::Options { name: "default".to_owned(), logs: logs.clone(), namespaces });
     let client = server.client();
-    let clusters = Clusters::new("default".parse()?, client.clone(), Allowed::default());
+    let clusters = Clusters::new("default".parse()?, client.clone(), Allowed::default(), Timestamp::now);
     let options = controller::Options {
         clusters,
         policies: Policies::start(policy::Options::default())?,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio_util::sync::CancellationToken;
 
@@ -92,7 +93,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let policies = tokio::task::spawn_blocking(move || Policies::start(options)).await.context("starting policy")??;
     let allowed =
         Allowed { credentials_folder: arguments.credentials_dir, insecure: arguments.allow_insecure_clusters };
-    let clusters = Clusters::new(settings.home, client, allowed);
+    let clusters = Clusters::new(settings.home, client, allowed, Timestamp::now);
     let options = controller::Options {
         clusters: clusters.clone(),
         policies: policies.clone(),

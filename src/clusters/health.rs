@@ -1,14 +1,13 @@
 //! Whether a cluster answers: a breaker that opens at the first call that can't reach it, and closes when a probe gets an
 //! answer. While it is open nothing but the probe goes there, so that a dead cluster costs nobody else's time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use jiff::Timestamp;
 
-use crate::{
-    api::ids::ClusterName,
-    clusters::call::{self, CallError},
+use crate::clusters::{
+    call::{self, CallError},
+    cluster::Cluster,
 };
 
 /// Whether calls to a cluster make sense now.
@@ -16,8 +15,13 @@ use crate::{
 pub enum State {
     /// The last call got an answer.
     Ready,
-    /// It can't be used; the text says why.
-    Unavailable(String),
+    /// It can't be used.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// Since when without a break; the reason may have changed meanwhile.
+        since: Timestamp,
+    },
 }
 
 /// First pause between probes. Short, because most outages are a restarted server or a dropped connection.
@@ -27,57 +31,34 @@ const PROBE_LAST: Duration = Duration::from_secs(15);
 /// How long one probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Probes while the state is not ready, until cancelled. `changed` is called after every change of the state.
-pub async fn watch_over(
-    name: ClusterName,
-    client: kube::Client,
-    state: watch::Sender<State>,
-    changed: impl Fn() + Send + 'static,
-    cancelled: CancellationToken,
-) {
+/// Probes a cluster while it is not ready, until its connection is cancelled.
+pub async fn watch_over(cluster: Arc<Cluster>) {
     let supervise = async {
-        let mut states = state.subscribe();
-        while states.wait_for(|state| *state != State::Ready).await.is_ok() {
-            recover(&name, &client, &state, &changed).await;
+        loop {
+            cluster.unavailable().await;
+            recover(&cluster).await;
         }
     };
     tokio::select! {
         () = supervise => {}
-        () = cancelled.cancelled() => {}
+        () = cluster.cancelled().cancelled() => {}
     }
 }
 
 /// Returns once the cluster answers.
-async fn recover(name: &ClusterName, client: &kube::Client, state: &watch::Sender<State>, changed: &impl Fn()) {
+async fn recover(cluster: &Cluster) {
     let mut pause = PROBE_FIRST;
     loop {
-        match probe(client).await {
+        match probe(&cluster.client()).await {
             Ok(()) => {
-                tracing::info!(cluster = %name, "cluster is reachable");
-                state.send_replace(State::Ready);
-                changed();
+                cluster.set_ready();
                 return;
             }
-            Err(reason) => {
-                if set_unavailable(state, &reason) {
-                    tracing::warn!(cluster = %name, reason, "cluster is unavailable");
-                    changed();
-                }
-            }
+            Err(reason) => cluster.set_unavailable(&reason),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PROBE_LAST);
     }
-}
-
-/// Records the reason; whether that changed anything.
-pub fn set_unavailable(state: &watch::Sender<State>, reason: &str) -> bool {
-    state.send_if_modified(|state| {
-        let down = State::Unavailable(reason.to_owned());
-        let changed = *state != down;
-        *state = down;
-        changed
-    })
 }
 
 /// Any answer of an API server will do, even that this user may not read the version.

@@ -1,5 +1,5 @@
-//! The Secret `clusters`: one key a cluster, whose value is rest.Config JSON. Each is read by itself, so that a bad one
-//! leaves the others alone.
+//! The Secret `clusters`: one key a cluster, whose value is rest.Config JSON, and an annotation with what else is known of
+//! it. Each is read by itself, so that a bad one leaves the others alone.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use k8s_openapi::api::core::v1::Secret;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api::ids::ClusterName,
-    clusters::rest_config::{self, Allowed, Refusal, RestConfig},
+    api::{contract::ANNOTATION_CLUSTER, ids::ClusterName},
+    clusters::{
+        rest_config::{self, Allowed, RestConfig},
+        settings::{self, Settings},
+    },
 };
 
 /// What the Secret says.
@@ -23,27 +26,48 @@ pub struct Listed {
 /// One cluster of the Secret.
 #[derive(Debug)]
 pub struct Entry {
-    /// Equal as long as the value is; the value itself is not kept.
+    /// Equal as long as value and annotation are; the value itself is not kept.
     pub fingerprint: Fingerprint,
-    /// What it says, or why it is not used.
-    pub config: Result<RestConfig, Refusal>,
+    /// What it says.
+    pub said: Result<Said, Refusal>,
 }
 
-/// A hash of a value of the Secret.
+/// What the Secret says of one cluster.
+#[derive(Debug)]
+pub struct Said {
+    /// How to reach it and who to be there.
+    pub config: RestConfig,
+    /// What else is known of it.
+    pub settings: Settings,
+}
+
+/// Why what the Secret says of a cluster is not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// For its value.
+    #[error("its entry in the secret is refused: {0}")]
+    Config(#[from] rest_config::Refusal),
+    /// For its annotation.
+    #[error("its annotation on the secret is refused: {0}")]
+    Settings(#[from] settings::Refusal),
+}
+
+/// A hash of what the Secret says of a cluster.
 pub type Fingerprint = [u8; 32];
 
 /// Reads all of it. `home` is a name that the Secret can't give away.
 pub fn read(secret: &Secret, home: &ClusterName, allowed: &Allowed) -> Listed {
     let mut listed = Listed::default();
+    let annotations = secret.metadata.annotations.as_ref();
     for (key, value) in secret.data.iter().flatten() {
         match key.parse::<ClusterName>() {
             Ok(name) if name == *home => {
                 listed.misnamed.insert(key.clone(), "is the name of the home cluster".to_owned());
             }
             Ok(name) => {
-                let fingerprint = Sha256::digest(&value.0).into();
-                let config = rest_config::parse(&value.0, allowed);
-                listed.clusters.insert(name, Entry { fingerprint, config });
+                let annotation = annotations.and_then(|all| all.get(&format!("{ANNOTATION_CLUSTER}{name}")));
+                let annotation = annotation.map_or("{}", String::as_str);
+                listed.clusters.insert(name, entry(&value.0, annotation, allowed));
             }
             Err(error) => {
                 listed.misnamed.insert(key.clone(), error.to_string());
@@ -51,4 +75,14 @@ pub fn read(secret: &Secret, home: &ClusterName, allowed: &Allowed) -> Listed {
         }
     }
     listed
+}
+
+fn entry(value: &[u8], annotation: &str, allowed: &Allowed) -> Entry {
+    // A text in an annotation holds no zero byte, so that nothing can move between the two.
+    let hash = Sha256::new().chain_update(annotation).chain_update([0]).chain_update(value);
+    let said = || {
+        let settings = settings::parse(annotation)?;
+        Ok(Said { config: rest_config::parse(value, allowed)?, settings })
+    };
+    Entry { fingerprint: hash.finalize().into(), said: said() }
 }

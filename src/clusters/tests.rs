@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use serde_json::{Value, json};
 
@@ -142,8 +143,8 @@ fn each_key_is_read_by_itself() {
         &"default".parse().expect("a name"),
         &allowed(),
     );
-    assert!(listed.clusters[&"good".parse().expect("a name")].config.is_ok());
-    assert!(listed.clusters[&"bad".parse().expect("a name")].config.is_err());
+    assert!(listed.clusters[&"good".parse().expect("a name")].said.is_ok());
+    assert!(listed.clusters[&"bad".parse().expect("a name")].said.is_err());
     assert_eq!(listed.misnamed.keys().collect::<Vec<_>>(), ["No_Name", "default"]);
     assert!(!format!("{listed:?}").contains("planted"));
 }
@@ -162,7 +163,7 @@ fn server(code: u16) -> kube::Client {
 
 #[tokio::test]
 async fn update_leaves_unchanged_clusters_alone() {
-    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed());
+    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed(), || Timestamp::UNIX_EPOCH);
     let name = "same".parse().expect("a name");
     let same = ("same", with(json!({"TLSClientConfig": {"CAData": null}, "Host": "http://127.0.0.1:1"})));
     clusters.update(&secret(&[same.clone(), ("bad", b"{}".to_vec())]));
@@ -183,7 +184,7 @@ async fn update_leaves_unchanged_clusters_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn breaker_opens_on_silence_and_closes_on_an_answer() {
-    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed());
+    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed(), || Timestamp::UNIX_EPOCH);
     let name = "other".parse().expect("a name");
     clusters.insert_client("other".parse().expect("a name"), server(200));
     let cluster = clusters.get(&name).expect("it was inserted");
@@ -191,7 +192,10 @@ async fn breaker_opens_on_silence_and_closes_on_an_answer() {
 
     let outcome = cluster.call(std::future::pending::<kube::Result<()>>()).await;
     assert_eq!(outcome.expect_err("there is no answer").to_string(), "no answer within 15 s");
-    assert_eq!(cluster.state(), State::Unavailable("no answer within 15 s".to_owned()));
+    assert_eq!(
+        cluster.state(),
+        State::Unavailable { reason: "no answer within 15 s".to_owned(), since: Timestamp::UNIX_EPOCH }
+    );
     assert_eq!(clusters.home().state(), State::Ready);
 
     while cluster.state() != State::Ready {

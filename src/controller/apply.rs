@@ -15,7 +15,7 @@ use kube::{
 
 use crate::{
     api::ids::Target,
-    clusters::{Cluster, call::CallError},
+    clusters::{call::CallError, cluster::Cluster},
     controller::{
         Controller,
         authorize::Authorized,
@@ -113,7 +113,7 @@ async fn create_pod(
         }
         Err(CallError::Refused(status)) if status.code == 409 && status.reason == "AlreadyExists" => {
             let pod = cluster.call(api.get(create.pod_name())).await?;
-            match gather::claim(controller.home(), &stored.workflow, &create.node_id, Arc::new(pod)) {
+            match gather::claim(controller, &stored.workflow, &create.node_id, Arc::new(pod)) {
                 PodState::Present(pod) => {
                     hold(controller, &create.target, Pod::clone(&pod));
                     Ok(Applied::Done)

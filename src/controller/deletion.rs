@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     api::{
-        contract::{FINALIZER_PODS_ELSEWHERE, LABEL_HOME_CLUSTER, LABEL_WORKFLOW_UID},
+        contract::{FINALIZER_PODS_ELSEWHERE, LABEL_HOME_UID, LABEL_WORKFLOW_UID},
         ids::{ClusterName, Target},
     },
     clusters::call::CallError,
@@ -66,7 +66,7 @@ async fn empty(controller: &Controller, stored: &Stored, target: &Target) -> Res
     let unknown = |name: &ClusterName| CallError::Unreachable(format!("cluster \"{name}\" is not configured"));
     let cluster = controller.clusters.get(&target.cluster).ok_or_else(|| unknown(&target.cluster))?;
     let api: Api<Pod> = Api::namespaced(cluster.client(), target.namespace.as_str());
-    let ours = format!("{LABEL_WORKFLOW_UID}={},{LABEL_HOME_CLUSTER}={}", stored.uid, controller.home());
+    let ours = format!("{LABEL_WORKFLOW_UID}={},{LABEL_HOME_UID}={}", stored.uid, controller.home_uid);
     let pods = match cluster.call(api.list(&ListParams::default().labels(&ours))).await {
         Ok(pods) => pods.items,
         // The namespace is gone, and so are its pods.

@@ -16,7 +16,7 @@ use crate::{
         status::{WorkflowPhase, WorkflowStatus},
         workflow::Workflow,
     },
-    clusters::Cluster,
+    clusters::cluster::Cluster,
     controller::{Controller, workflows::Stored},
     engine::observed::Denial,
 };

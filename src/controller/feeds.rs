@@ -5,16 +5,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Api, api::DynamicObject};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     api::{
-        contract::{CLUSTERS_SECRET, CONFIG_MAP, LABEL_HOME_CLUSTER, LABEL_WORKFLOW_UID},
+        contract::{CLUSTERS_SECRET, CONFIG_MAP, LABEL_HOME_UID, LABEL_WORKFLOW_UID},
         ids::{ClusterName, Namespace},
     },
-    clusters::Cluster,
+    clusters::cluster::Cluster,
     controller::{
         Controller,
         config::Reader,
@@ -39,8 +40,18 @@ pub struct Progress {
     pub workflows: bool,
     /// Whether it is known which clusters there are.
     pub clusters: bool,
-    /// By cluster, why its pods are not known; `None`: they are.
-    pub pods: HashMap<ClusterName, Option<String>>,
+    pods: HashMap<ClusterName, Followed>,
+}
+
+/// Whether the pods of a cluster are known.
+#[derive(Clone, PartialEq)]
+enum Followed {
+    /// They have been asked for since then.
+    NotYet(Timestamp),
+    /// They are.
+    Known,
+    /// They can't be listed or watched, since then and for this reason.
+    Refused(String, Timestamp),
 }
 
 impl Progress {
@@ -52,20 +63,31 @@ impl Progress {
         if !self.clusters {
             return Some(format!("the secret {CLUSTERS_SECRET:?} with the other clusters is not read yet"));
         }
-        self.problem(home)
+        self.problem(home).map(|(reason, _)| reason)
     }
 
-    fn problem(&self, cluster: &ClusterName) -> Option<String> {
+    fn problem(&self, cluster: &ClusterName) -> Option<(String, Option<Timestamp>)> {
+        let not_yet = "its pods are not listed yet";
         match self.pods.get(cluster) {
-            Some(problem) => problem.clone(),
-            None => Some("its pods are not listed yet".to_owned()),
+            None => Some((not_yet.to_owned(), None)),
+            Some(Followed::NotYet(since)) => Some((not_yet.to_owned(), Some(*since))),
+            Some(Followed::Refused(reason, since)) => Some((reason.clone(), Some(*since))),
+            Some(Followed::Known) => None,
+        }
+    }
+
+    /// Whether the pods of a cluster are known, or why they can't be.
+    pub fn is_told(&self, cluster: &ClusterName) -> bool {
+        match self.pods.get(cluster) {
+            None | Some(Followed::NotYet(_)) => false,
+            Some(Followed::Known | Followed::Refused(..)) => true,
         }
     }
 }
 
 impl Watched {
-    /// Why the pods of a cluster can't be followed.
-    pub fn problem(&self, cluster: &ClusterName) -> Option<String> {
+    /// Why the pods of a cluster can't be followed, and since when if that has been noted.
+    pub fn problem(&self, cluster: &ClusterName) -> Option<(String, Option<Timestamp>)> {
         self.0.borrow().problem(cluster)
     }
 
@@ -80,10 +102,22 @@ impl Watched {
         drop(self.0.subscribe().wait_for(holds).await);
     }
 
-    fn pods(&self, cluster: &ClusterName, problem: Option<String>) -> bool {
+    fn pods(&self, cluster: &ClusterName, followed: Followed) -> bool {
         self.0.send_if_modified(|progress| {
-            let before = progress.pods.insert(cluster.clone(), problem.clone());
-            before != Some(problem)
+            let Some(held) = progress.pods.get_mut(cluster) else {
+                progress.pods.insert(cluster.clone(), followed);
+                return true;
+            };
+            let followed = match (&*held, followed) {
+                // The reason may be another; it has been so for as long.
+                (Followed::NotYet(since) | Followed::Refused(_, since), Followed::Refused(reason, _)) => {
+                    Followed::Refused(reason, *since)
+                }
+                (_, followed) => followed,
+            };
+            let is_news = *held != followed;
+            *held = followed;
+            is_news
         })
     }
 }
@@ -195,6 +229,7 @@ pub async fn pods(controller: Arc<Controller>, managed: Option<Namespace>) {
             running.entry(cluster.identity()).or_insert_with(|| {
                 let mut watch = JoinSet::new();
                 let name = cluster.name().clone();
+                controller.watched.pods(&name, Followed::NotYet(controller.clusters.now()));
                 watch.spawn(pods_of(controller.clone(), cluster, managed.clone()));
                 (name, watch)
             });
@@ -227,7 +262,7 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
         Some(namespace) => Api::namespaced(cluster.client(), namespace.as_str()),
         None => Api::all(cluster.client()),
     };
-    let labels = format!("{LABEL_WORKFLOW_UID},{LABEL_HOME_CLUSTER}={}", controller.home());
+    let labels = format!("{LABEL_WORKFLOW_UID},{LABEL_HOME_UID}={}", controller.home_uid);
     let source = Source { api, labels: Some(labels), fields: None, strip: index::strip };
     let tell = move |change| match change {
         Change::Listed(mut pods) => {
@@ -235,7 +270,7 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
             for uid in controller.pods.replace(&name, pods) {
                 wake_known(&controller, &uid);
             }
-            if controller.watched.pods(&name, None) {
+            if controller.watched.pods(&name, Followed::Known) {
                 wake_waiting(&controller, &name);
             }
         }
@@ -250,7 +285,8 @@ async fn pods_of(controller: Arc<Controller>, cluster: Arc<Cluster>, managed: Op
             }
         }
         Change::Refused(reason) => {
-            controller.watched.pods(&name, Some(format!("its pods can't be followed: {reason}")));
+            let reason = format!("its pods can't be followed: {reason}");
+            controller.watched.pods(&name, Followed::Refused(reason, controller.clusters.now()));
         }
     };
     follow(cluster, source, tell).await;

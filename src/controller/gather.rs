@@ -9,7 +9,10 @@ use kube::Api;
 
 use crate::{
     api::{
-        contract::{ANNOTATION_NODE_ID, LABEL_HOME_CLUSTER, LABEL_HOME_NAMESPACE, LABEL_WORKFLOW, LABEL_WORKFLOW_UID},
+        contract::{
+            ANNOTATION_NODE_ID, LABEL_HOME_CLUSTER, LABEL_HOME_NAMESPACE, LABEL_HOME_UID, LABEL_WORKFLOW,
+            LABEL_WORKFLOW_UID,
+        },
         ids::ClusterName,
         node::{NodeStatus, NodeType},
         status::WorkflowStatus,
@@ -44,7 +47,7 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
     for (node, key) in open_pods(controller.home(), workflow) {
         match controller.pods.get(&stored.uid, &key) {
             Some(pod) => {
-                let state = claim(controller.home(), workflow, &node.id, pod);
+                let state = claim(controller, workflow, &node.id, pod);
                 pods.insert(key, state);
             }
             None if clusters.get(&key.target.cluster) == Some(&ClusterState::Ready) => {
@@ -66,11 +69,13 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
     pods.extend(looked_up.into_iter().filter_map(|(key, state)| Some((key, state?))));
     let observed = Observed {
         home: Some(controller.home().clone()),
+        home_uid: controller.home_uid.clone(),
         pods,
         denials: BTreeMap::new(),
         refusals: controller.refusals.of(&stored.uid),
         on_hold: on_hold(&controller.policies.state()),
         clusters,
+        targets: BTreeMap::new(),
     };
     Gathered { observed, is_incomplete }
 }
@@ -104,9 +109,11 @@ pub fn cluster_states(controller: &Controller) -> BTreeMap<ClusterName, ClusterS
     let states = controller.clusters.states().into_iter();
     let sum_up = |(name, state): (ClusterName, health::State)| {
         let state = match state {
-            health::State::Unavailable(reason) => ClusterState::Unavailable(reason),
+            health::State::Unavailable { reason, since } => ClusterState::Unavailable { reason, since },
             health::State::Ready => match controller.watched.problem(&name) {
-                Some(problem) => ClusterState::Unavailable(problem),
+                Some((reason, since)) => {
+                    ClusterState::Unavailable { reason, since: since.unwrap_or_else(|| controller.clusters.now()) }
+                }
                 None => ClusterState::Ready,
             },
         };
@@ -123,7 +130,7 @@ async fn look_up(controller: &Controller, stored: &Stored, node_id: &str, key: &
         Ok(mut pod) => {
             index::strip(&mut pod);
             let pod = Arc::new(pod);
-            let state = claim(controller.home(), &stored.workflow, node_id, pod.clone());
+            let state = claim(controller, &stored.workflow, node_id, pod.clone());
             if let PodState::Present(_) = &state {
                 // The watch will bring it too, but maybe later than the next pass.
                 controller.pods.put(&key.target.cluster, Pod::clone(&pod));
@@ -141,27 +148,31 @@ async fn look_up(controller: &Controller, stored: &Stored, node_id: &str, key: &
     }
 }
 
-/// Whether a pod is the one of this workflow and node: by UID and node ID, never by name.
-pub fn claim(home: &ClusterName, workflow: &Workflow, node_id: &str, pod: Arc<Pod>) -> PodState {
+/// Whether a pod is the one of this home, workflow and node: by UIDs and node ID, never by name.
+pub fn claim(controller: &Controller, workflow: &Workflow, node_id: &str, pod: Arc<Pod>) -> PodState {
     let uid = workflow.metadata.uid.as_deref().unwrap_or_default();
-    if label(&pod, LABEL_WORKFLOW_UID) == uid && annotation(&pod, ANNOTATION_NODE_ID) == node_id {
+    let is_of_home = label(&pod, LABEL_HOME_UID) == controller.home_uid;
+    if is_of_home && label(&pod, LABEL_WORKFLOW_UID) == uid && annotation(&pod, ANNOTATION_NODE_ID) == node_id {
         return PodState::Present(pod);
     }
     let theirs = match label(&pod, LABEL_WORKFLOW_UID) {
         "" => "nothing of this kind".to_owned(),
         uid => format!(
-            "workflow {}/{} (uid {uid}) of home cluster \"{}\", node {}",
+            "workflow {}/{} (uid {uid}) of home cluster \"{}\" (uid {}), node {}",
             label(&pod, LABEL_HOME_NAMESPACE),
             label(&pod, LABEL_WORKFLOW),
             label(&pod, LABEL_HOME_CLUSTER),
+            label(&pod, LABEL_HOME_UID),
             annotation(&pod, ANNOTATION_NODE_ID),
         ),
     };
     PodState::Foreign(format!(
-        "pod \"{}\" exists already and belongs to {theirs}, not to workflow {}/{} (uid {uid}) of home cluster \"{home}\", node {node_id}",
+        "pod \"{}\" exists already and belongs to {theirs}, not to workflow {}/{} (uid {uid}) of home cluster \"{}\" (uid {}), node {node_id}",
         pod.metadata.name.as_deref().unwrap_or_default(),
         workflow.metadata.namespace.as_deref().unwrap_or_default(),
         workflow.metadata.name.as_deref().unwrap_or_default(),
+        controller.home(),
+        controller.home_uid,
     ))
 }
 

@@ -82,7 +82,7 @@ async fn numbers(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
 async fn readyz(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
     let controller = &shown.controller;
     let home = match controller.clusters.home().state() {
-        health::State::Unavailable(reason) => Some(reason),
+        health::State::Unavailable { reason, .. } => Some(reason),
         health::State::Ready => controller.watched.home_problem(controller.home()),
     };
     let policy = controller.policies.state();

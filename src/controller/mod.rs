@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::ids::{ClusterName, Namespace},
-    clusters::{Clusters, health::State},
+    clusters::{Clusters, call::CallError, cluster::Cluster, health::State, identity},
     controller::{
         apply::Refusals,
         events::Events,
@@ -47,6 +47,8 @@ const PASSES_AT_ONCE: usize = 1024;
 /// How long the start waits for the pods of other clusters to be known. Their workflows are then a little quicker; a dead
 /// cluster must not hold up the rest.
 const START_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause before home is asked again which cluster it is.
+const HOME_PAUSE: Duration = Duration::from_secs(1);
 /// How long passes that are under way may take to end after the controller was told to.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -70,6 +72,8 @@ pub struct Options {
 pub struct Controller {
     /// The clusters.
     pub clusters: Clusters,
+    /// The UID of home's namespace `kube-system`, by which pods say whose they are.
+    pub home_uid: String,
     /// The policy.
     pub policies: Policies,
     /// The workflows.
@@ -91,11 +95,17 @@ pub struct Controller {
 /// Runs until cancelled. Then passes under way are ended, and nothing is left running.
 ///
 /// # Errors
-/// If a part of the controller broke down, which is a mistake in it: start again.
+/// If the controller may not learn which cluster home is, or if a part of it broke down, which is a mistake in it: start
+/// again.
 pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Result<()> {
+    let home_uid = tokio::select! {
+        () = cancelled.cancelled() => return Ok(()),
+        uid = home_uid(options.clusters.home()) => uid?,
+    };
     let (events, notes) = Events::new();
     let controller = Arc::new(Controller {
         clusters: options.clusters,
+        home_uid,
         policies: options.policies,
         workflows: Workflows::default(),
         pods: Index::default(),
@@ -123,6 +133,26 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
             Ok(()) => bail!("a watch of the controller ended"),
             Err(error) => Err(anyhow::Error::new(error).context("a part of the controller broke down")),
         },
+    }
+}
+
+/// Which cluster home is. Without it no pod could say whose it is, so it is asked for until there is an answer.
+async fn home_uid(home: &Cluster) -> anyhow::Result<String> {
+    loop {
+        home.ready().await;
+        match home.call(identity::read(home.client())).await {
+            Ok(uid) => return Ok(uid),
+            Err(CallError::Refused(status)) if matches!(status.code, 403 | 404) => bail!(
+                "the controller needs the right to get the namespace {:?} of its own cluster, by whose uid its pods are \
+                 told from those of other homes: {}",
+                identity::NAMESPACE,
+                CallError::Refused(status),
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "it can't be told yet which cluster home is");
+                tokio::time::sleep(HOME_PAUSE).await;
+            }
+        }
     }
 }
 
@@ -155,7 +185,7 @@ async fn know_enough(controller: &Controller) {
     let states = controller.clusters.states();
     let others = controller.watched.until(|progress| {
         let ready = states.iter().filter(|(_, state)| **state == State::Ready);
-        ready.into_iter().all(|(name, _)| progress.pods.contains_key(name))
+        ready.into_iter().all(|(name, _)| progress.is_told(name))
     });
     if timeout(START_PATIENCE, others).await.is_err() {
         tracing::warn!("not all clusters have told their pods yet");

@@ -23,7 +23,7 @@ use crate::{
         contract::{CONFIG_MAP, POLICY_STATUS_CONFIG_MAP},
         ids::Namespace,
     },
-    clusters::{Cluster, call::CallError},
+    clusters::{call::CallError, cluster::Cluster},
     controller::{Controller, events::Note},
     policy::state::{Refusal, State},
 };

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     api::{contract::FINALIZER_PODS_ELSEWHERE, status::WorkflowStatus, workflow::Workflow},
-    clusters::{Cluster, call::CallError},
+    clusters::{call::CallError, cluster::Cluster},
     controller::workflows::{self, Kind, Stored, Uid},
     engine::plan::{Action, Plan},
 };

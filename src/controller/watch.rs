@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use crate::clusters::{
-    Cluster,
     call::{self, CallError},
+    cluster::Cluster,
 };
 
 /// Objects a page of a list: what an API server answers without strain.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::ids::{ClusterName, Target};
@@ -11,6 +12,8 @@ use crate::api::ids::{ClusterName, Target};
 pub struct Observed {
     /// The name of the cluster that the workflow lives in, as rules and templates call it.
     pub home: Option<ClusterName>,
+    /// The UID of that cluster's namespace `kube-system`, by which pods say whose they are.
+    pub home_uid: String,
     /// The pods that the workflow's unfinished nodes stand for. A key that is missing means: not known, so decide nothing from it.
     pub pods: BTreeMap<PodKey, PodState>,
     /// By node ID: policy's denials of pods that a plan of this pass wanted to create.
@@ -21,6 +24,15 @@ pub struct Observed {
     pub on_hold: Option<String>,
     /// Every cluster known by name, home included.
     pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// The targets that are not as the rest of their cluster, as where a right is missing in one namespace.
+    pub targets: BTreeMap<Target, ClusterState>,
+}
+
+impl Observed {
+    /// Whether pods can be created in a target now; `None`: its cluster is not known.
+    pub fn state_of(&self, target: &Target) -> Option<&ClusterState> {
+        self.targets.get(target).or_else(|| self.clusters.get(&target.cluster))
+    }
 }
 
 /// Where a pod is.
@@ -48,8 +60,13 @@ pub enum PodState {
 pub enum ClusterState {
     /// It answers.
     Ready,
-    /// It is configured, but can't be used now; the text says why. Nodes that need it stay Pending with that text.
-    Unavailable(String),
+    /// It is configured, but can't be used now. Nodes that need it stay Pending with the reason.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// Since when without a break, by the controller's clock; the reason may have changed meanwhile.
+        since: Timestamp,
+    },
 }
 
 /// Policy's no to one pod. It is final for the node.

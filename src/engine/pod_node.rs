@@ -30,11 +30,11 @@ pub fn needs_pod(pass: &Pass<'_>, node_id: &str) -> bool {
         Some(PodState::Gone) => true,
         Some(PodState::Present(_) | PodState::Foreign(_)) => false,
         // Nothing can be known of a pod in a cluster that doesn't answer; the node must still say why it waits.
-        None => {
-            pass.nodes.get(node_id).and_then(|node| nodes::pod_of(pass.home(), pass.workflow, node)).is_some_and(
-                |key| !matches!(pass.observed.clusters.get(&key.target.cluster), Some(ClusterState::Ready)),
-            )
-        }
+        None => pass
+            .nodes
+            .get(node_id)
+            .and_then(|node| nodes::pod_of(pass.home(), pass.workflow, node))
+            .is_some_and(|key| !matches!(pass.observed.state_of(&key.target), Some(ClusterState::Ready))),
     }
 }
 
@@ -68,6 +68,7 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
     let node_id = pass.nodes.id_of(&call.node_name);
     let identity = Identity {
         home: pass.home(),
+        home_uid: &pass.observed.home_uid,
         workflow: pass.workflow,
         node_id: &node_id,
         node_name: &call.node_name,
@@ -82,13 +83,13 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
         pass.nodes.mark(&node_id, NodePhase::Error, Some(message));
         return Ok(node_id);
     }
-    match pass.observed.clusters.get(&target.cluster) {
+    match pass.observed.state_of(&target) {
         None => {
             let message = unknown_cluster(pass, &target.cluster);
             pass.nodes.mark(&node_id, NodePhase::Error, Some(message));
         }
-        Some(ClusterState::Unavailable(why)) => {
-            let message = format!("waiting for cluster \"{}\": {why}", target.cluster);
+        Some(ClusterState::Unavailable { reason, .. }) => {
+            let message = format!("waiting for cluster \"{}\": {reason}", target.cluster);
             pass.nodes.mark(&node_id, NodePhase::Pending, Some(message));
         }
         Some(ClusterState::Ready) if pass.observed.on_hold.is_some() => {

@@ -24,6 +24,8 @@ pub mod name;
 pub struct Identity<'a> {
     /// The cluster that the workflow lives in.
     pub home: &'a ClusterName,
+    /// The UID of that cluster's namespace `kube-system`.
+    pub home_uid: &'a str,
     /// The workflow.
     pub workflow: &'a Workflow,
     /// The node's ID.
@@ -76,6 +78,7 @@ fn metadata(identity: Identity<'_>, template: &Template) -> ObjectMeta {
             (contract::LABEL_WORKFLOW, workflow_name.clone()),
             (contract::LABEL_COMPLETED, "false".to_owned()),
             (contract::LABEL_HOME_CLUSTER, identity.home.to_string()),
+            (contract::LABEL_HOME_UID, identity.home_uid.to_owned()),
             (contract::LABEL_HOME_NAMESPACE, home_namespace),
             (contract::LABEL_WORKFLOW_UID, workflow_uid.clone()),
         ]

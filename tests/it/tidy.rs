@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "policy/decision",
     "policy/digest",
     "clusters/rest_config",
+    "clusters/settings",
 ];
 
 /// What pure code must not name.

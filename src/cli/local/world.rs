@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -90,7 +91,7 @@ impl World {
             return begun.map(|_| None);
         };
         let home = clusters[0].server.client();
-        let connections = Clusters::new(names.settings.home.clone(), home.clone(), Allowed::default());
+        let connections = Clusters::new(names.settings.home.clone(), home.clone(), Allowed::default(), Timestamp::now);
         for cluster in &clusters[1..] {
             connections.insert_client(cluster.name.clone(), cluster.server.client());
         }

@@ -7,6 +7,7 @@ use axum::body::Body as Reply;
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response};
 use http_body_util::{BodyStream, StreamBody};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -116,7 +117,7 @@ impl World {
 
     /// Starts the controller.
     pub fn start(&mut self) {
-        let clusters = Clusters::new("default".parse().unwrap(), self.home.gated_client(), Allowed::default());
+        let clusters = Clusters::new(ClusterName::home(), self.home.gated_client(), Allowed::default(), Timestamp::now);
         clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
         self.clusters = Some(clusters.clone());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use landfall::{
     api::{node::NodePhase, workflow::Workflow},
     engine::observed::{ClusterState, PodKey},
@@ -66,7 +67,8 @@ fn simulate(seed: u64, workflow: &Workflow, is_stormy: bool) -> BTreeMap<String,
 
 fn turn_cluster(world: &mut World, rng: &mut Rng, storm: bool) {
     let is_down = storm && rng.bool();
-    let state = if is_down { ClusterState::Unavailable("no route".to_owned()) } else { ClusterState::Ready };
+    let down = || ClusterState::Unavailable { reason: "no route".to_owned(), since: Timestamp::UNIX_EPOCH };
+    let state = if is_down { down() } else { ClusterState::Ready };
     world.clusters.insert("other".parse().unwrap(), state);
 }
 

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
+use jiff::Timestamp;
 use landfall::{
     api::{manifest, node::NodeStatus, strict, workflow::Workflow},
     engine::observed::ClusterState,
@@ -65,9 +66,10 @@ fn run(workflow: Workflow, script: &Script) -> String {
     world.denied = script.denied.clone();
     world.on_hold = script.on_hold.clone();
     world.clusters.extend(script.ready.iter().map(|name| (name.parse().unwrap(), ClusterState::Ready)));
-    world.clusters.extend(
-        script.unavailable.iter().map(|(name, why)| (name.parse().unwrap(), ClusterState::Unavailable(why.clone()))),
-    );
+    world.clusters.extend(script.unavailable.iter().map(|(name, why)| {
+        let state = ClusterState::Unavailable { reason: why.clone(), since: Timestamp::UNIX_EPOCH };
+        (name.parse().unwrap(), state)
+    }));
     let mut trace = String::new();
     for pass in 1..=PASSES_MAX {
         if pass == 3 {

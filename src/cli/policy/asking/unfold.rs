@@ -31,7 +31,7 @@ use crate::{
 
 /// Letters in place of those that the API server makes up for a `generateName`.
 const SUFFIX: &str = "xxxxx";
-/// The UID of a workflow that was never created.
+/// Stands for UIDs that are not known: of a workflow that was never created, and of a cluster that is not asked.
 const UID: &str = "00000000-0000-0000-0000-000000000000";
 /// A workflow that goes on after so many passes, or that makes so many pods, is not followed any further.
 const PASSES_MAX: usize = 2_000;
@@ -143,7 +143,13 @@ fn observe(
         let state = pods.get(&key).map_or(PodState::Gone, |pod| PodState::Present(Arc::clone(pod)));
         (key, state)
     });
-    Observed { home: Some(home.clone()), pods: known.collect(), clusters: clusters.clone(), ..Observed::default() }
+    Observed {
+        home: Some(home.clone()),
+        home_uid: UID.to_owned(),
+        pods: known.collect(),
+        clusters: clusters.clone(),
+        ..Observed::default()
+    }
 }
 
 fn ready(name: ClusterName) -> (ClusterName, ClusterState) {
