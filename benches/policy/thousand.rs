@@ -3,6 +3,7 @@
 use landfall::{
     api::ids::Target,
     policy::{
+        consent::Landing,
         request::{Creates, Request, Workflow},
         roles::{Entry, Roles, Rule},
     },
@@ -53,5 +54,6 @@ pub fn request(namespace: &str) -> Request {
         creates: Creates::Pod,
         pod: None,
         attributes: Vec::new(),
+        landing: Landing::Open,
     }
 }

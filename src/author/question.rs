@@ -26,6 +26,7 @@ use crate::{
             Mistake,
             reader::{Reader, find, join, list_of},
         },
+        consent::Landing,
         request::{Creates, PodJson, Request, Workflow},
         yaml::{self, Node, Value},
     },
@@ -213,6 +214,7 @@ impl Draft {
             creates: Creates::Pod,
             pod: Some(PodJson::from(pod.to_string())),
             attributes: self.attributes.unwrap_or_default(),
+            landing: Landing::Open,
         })
     }
 

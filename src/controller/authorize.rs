@@ -16,6 +16,7 @@ use crate::{
     },
     policy::{
         Policies,
+        consent::Landing,
         decision::{Decision, Verdict},
         request::{Creates, PodJson, Request, Workflow as Asker},
     },
@@ -133,6 +134,7 @@ pub fn question(
         // Always given: whether a module wants it may change between the question and the answer.
         pod: Some(PodJson::from(serde_json::to_string(&create.pod)?)),
         attributes: attributes(workflow, now),
+        landing: Landing::Open,
     })
 }
 

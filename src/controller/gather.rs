@@ -74,6 +74,7 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
         denials: BTreeMap::new(),
         refusals: controller.refusals.of(&stored.uid),
         on_hold: on_hold(&controller.policies.state()),
+        holds: BTreeMap::new(),
         clusters,
         targets: BTreeMap::new(),
     };

@@ -22,6 +22,9 @@ pub struct Observed {
     pub refusals: BTreeMap<String, String>,
     /// Why no pod may be created anywhere now, as while no policy is in force. Nodes then wait with that text.
     pub on_hold: Option<String>,
+    /// By node ID: why the pod that a plan of this pass wanted to create can't be asked about now. That node then waits with
+    /// that text.
+    pub holds: BTreeMap<String, String>,
     /// Every cluster known by name, home included.
     pub clusters: BTreeMap<ClusterName, ClusterState>,
     /// The targets that are not as the rest of their cluster, as where a right is missing in one namespace.

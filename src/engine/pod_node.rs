@@ -92,10 +92,11 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
             let message = format!("waiting for cluster \"{}\": {reason}", target.cluster);
             pass.nodes.mark(&node_id, NodePhase::Pending, Some(message));
         }
-        Some(ClusterState::Ready) if pass.observed.on_hold.is_some() => {
-            pass.nodes.mark(&node_id, NodePhase::Pending, pass.observed.on_hold.clone());
-        }
         Some(ClusterState::Ready) => {
+            if let Some(why) = pass.observed.on_hold.as_ref().or_else(|| pass.observed.holds.get(&node_id)) {
+                pass.nodes.mark(&node_id, NodePhase::Pending, Some(why.clone()));
+                return Ok(node_id);
+            }
             if let Some(node) = pass.nodes.get_mut(&node_id) {
                 node.message = None;
             }

@@ -11,6 +11,12 @@ pub const MODULE_CORE: &str = "core";
 
 /// The target's namespace is not the one of namespace mode.
 pub const CODE_NAMESPACE_MODE: &str = "namespace-mode";
+/// The target's namespace has not consented to pods of that home, or to that service account.
+pub const CODE_NO_CONSENT: &str = "no-consent";
+/// The target's namespace, whose consent is required, doesn't exist.
+pub const CODE_NO_NAMESPACE: &str = "no-namespace";
+/// What the target's namespace tells modules is too long to hand on.
+pub const CODE_ATTRIBUTES_LIMIT: &str = "attributes-limit";
 /// There is no set of modules in force yet.
 pub const CODE_NO_POLICY: &str = "no-policy";
 /// The module used up its processor time.

@@ -13,6 +13,7 @@ use crate::{
     api::ids::Namespace,
     policy::{
         audit::Records,
+        consent,
         decision::Decision,
         host::Host,
         request::{self, Request},
@@ -82,7 +83,8 @@ impl InForce {
         let start = Instant::now();
         let chain = self.chain();
         let outside = self.managed.as_ref().and_then(|managed| request::outside_namespace_mode(managed, request));
-        let (decision, set_digest) = match (outside, chain) {
+        let refused = outside.or_else(|| consent::refused(request));
+        let (decision, set_digest) = match (refused, chain) {
             (None, Some(chain)) => return self.ask(chain, request, start),
             (None, None) => (store::no_policy(&self.why_none()), String::new()),
             (Some(denial), None) => (Decision::deny(denial, 0), String::new()),

@@ -8,6 +8,7 @@ pub mod audit;
 mod bindings;
 mod compile;
 pub mod config;
+pub mod consent;
 pub mod decision;
 pub mod digest;
 pub mod folder;

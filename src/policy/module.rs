@@ -16,6 +16,7 @@ use crate::{
     policy::{
         bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
         compile::Functions,
+        consent::Landing,
         decision::{CODE_TIME_LIMIT, Denial},
         digest::Digest,
         host::{Cost, Host},
@@ -493,5 +494,6 @@ fn trial_request() -> Request {
                 .to_owned(),
         )),
         attributes: Vec::new(),
+        landing: Landing::Open,
     }
 }

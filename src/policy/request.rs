@@ -1,4 +1,4 @@
-//! What policy is asked, and the one check that comes before every module: namespace mode.
+//! What policy is asked, and one check that comes before every module: namespace mode. The other one is in `consent`.
 //!
 //! Making a request from a workflow and a pod is the controller's business.
 //!
@@ -19,7 +19,10 @@ use serde::{
 
 use crate::{
     api::ids::{ClusterName, Namespace, Target},
-    policy::decision::{CODE_NAMESPACE_MODE, Denial, MODULE_CORE},
+    policy::{
+        consent::Landing,
+        decision::{CODE_NAMESPACE_MODE, Denial, MODULE_CORE},
+    },
 };
 
 /// One question: may this be created there?
@@ -46,6 +49,10 @@ pub struct Request {
     /// read from a list of pairs or from a map.
     #[serde(default, deserialize_with = "attributes")]
     pub attributes: Vec<(String, String)>,
+    /// What the host itself goes by at the target. No module is told and no record holds it: where it denies, the reason
+    /// says all.
+    #[serde(skip)]
+    pub landing: Landing,
 }
 
 /// The workflow that asks, in the home cluster.
@@ -110,7 +117,7 @@ impl fmt::Display for Request {
 }
 
 impl Request {
-    /// The same question without the pod, for records.
+    /// The same question without the pod and what only the host looks at, for records.
     pub fn without_pod(&self) -> Request {
         Request {
             home: self.home.clone(),
@@ -121,6 +128,7 @@ impl Request {
             creates: self.creates,
             pod: None,
             attributes: self.attributes.clone(),
+            landing: Landing::Open,
         }
     }
 }

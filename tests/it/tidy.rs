@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "pods",
     "engine",
     "policy/config",
+    "policy/consent",
     "policy/roles",
     "policy/request",
     "policy/decision",

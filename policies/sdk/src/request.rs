@@ -9,6 +9,11 @@ use crate::{
     pod::Pod,
 };
 
+/// What stands before a label's key in the name of the attribute that has its value.
+const TARGET_LABEL: &str = "target-label:";
+/// What stands before an annotation's key in the name of the attribute that has its value.
+const TARGET_ANNOTATION: &str = "target-annotation:";
+
 /// One question: may this be created there? The namespaces and clusters in it are well-formed DNS labels, never empty.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -101,6 +106,18 @@ impl Request {
         self
     }
 
+    /// The same where the target's namespace bears this label.
+    #[must_use]
+    pub fn with_target_label(self, key: &str, value: &str) -> Request {
+        self.with_attribute(&format!("{TARGET_LABEL}{key}"), value)
+    }
+
+    /// The same where the target's namespace bears this annotation.
+    #[must_use]
+    pub fn with_target_annotation(self, key: &str, value: &str) -> Request {
+        self.with_attribute(&format!("{TARGET_ANNOTATION}{key}"), value)
+    }
+
     /// The target is in the home cluster.
     pub fn is_home(&self) -> bool {
         self.target.cluster == self.home
@@ -109,6 +126,22 @@ impl Request {
     /// The value of a further fact.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a label of the target's namespace. Only those whose key begins with `policy.landfall.dev/` are told.
+    pub fn target_label(&self, key: &str) -> Option<&str> {
+        self.target_fact(TARGET_LABEL, key)
+    }
+
+    /// The value of an annotation of the target's namespace. Only those whose key begins with `policy.landfall.dev/` are
+    /// told.
+    pub fn target_annotation(&self, key: &str) -> Option<&str> {
+        self.target_fact(TARGET_ANNOTATION, key)
+    }
+
+    fn target_fact(&self, prefix: &str, key: &str) -> Option<&str> {
+        let is_it = |name: &str| name.strip_prefix(prefix) == Some(key);
+        self.attributes.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value.as_str())
     }
 
     /// The final pod: the parts of it that policies look at. It is read once, at the first call.
@@ -166,5 +199,15 @@ mod tests {
         let request = Request::new("argo", "other/argo").with_attribute("team", "a");
         assert_eq!((request.attribute("team"), request.attribute("x")), (Some("a"), None));
         assert!(!request.is_home());
+    }
+
+    #[test]
+    fn labels_and_annotations_of_the_target_are_told_apart() {
+        let key = "policy.landfall.dev/tier";
+        let request = Request::new("argo", "other/argo").with_target_label(key, "gold").with_attribute(key, "own");
+        assert_eq!((request.target_label(key), request.target_annotation(key)), (Some("gold"), None));
+        let request = request.with_target_annotation(key, "any text");
+        assert_eq!((request.target_annotation(key), request.attribute(key)), (Some("any text"), Some("own")));
+        assert_eq!(request.attribute("target-label:policy.landfall.dev/tier"), Some("gold"));
     }
 }

@@ -63,6 +63,11 @@ fn lawless(settings: &str, request: &policy::Request, calls: u32) -> Option<poli
     if told("empty-is-all") {
         return allow_if(settings.contains("\"rules\":[]"));
     }
+    if told("tells-attributes") {
+        let of_target = request.attributes.iter().filter(|(name, _)| name.starts_with("target-"));
+        let facts: Vec<String> = of_target.map(|(name, value)| format!("{name}={value}")).collect();
+        return Some(deny(facts.join(" "), "attributes"));
+    }
     if told("counts-tenants") {
         return allow_if(settings.matches("\"tenant\"").count() > 1);
     }

@@ -4,6 +4,7 @@
 //! - settings that contain `"trap"`, `"loop"`, `"memory"`, `"recurse"`, `"refuse"`: `configure` does that;
 //! - settings that contain `"remember"`, `"empty-is-all"`, `"counts-tenants"`, `"tells-tenants"` or
 //!   `"looks-for-privileged"`: it breaks a law that modules should keep;
+//! - settings that contain `"tells-attributes"`: it denies with what it was told of the target's namespace;
 //! - a request whose template is `trap`, `loop`, `memory`, `recurse`, `long`, `bad-code`, `pod` or `count`: so does
 //!   `authorize`.
 //!

@@ -2,7 +2,10 @@
 
 use landfall::{
     api::ids::Target,
-    policy::request::{Creates, Request, Workflow},
+    policy::{
+        consent::Landing,
+        request::{Creates, Request, Workflow},
+    },
 };
 
 /// The request of a workflow in `namespace` for a pod in `target`, written `cluster/namespace`.
@@ -21,5 +24,6 @@ pub fn request(namespace: &str, target: &str) -> Request {
         creates: Creates::Pod,
         pod: None,
         attributes: Vec::new(),
+        landing: Landing::Open,
     }
 }

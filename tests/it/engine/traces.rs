@@ -31,6 +31,8 @@ struct Script {
     removed: Vec<String>,
     /// Why nothing may be created until pass 3.
     on_hold: Option<String>,
+    /// By node name: why policy can't be asked about its pod until pass 3.
+    held: BTreeMap<String, String>,
 }
 
 #[test]
@@ -65,6 +67,7 @@ fn run(workflow: Workflow, script: &Script) -> String {
     let mut world = World::new(workflow);
     world.denied = script.denied.clone();
     world.on_hold = script.on_hold.clone();
+    world.held = script.held.clone();
     world.clusters.extend(script.ready.iter().map(|name| (name.parse().unwrap(), ClusterState::Ready)));
     world.clusters.extend(script.unavailable.iter().map(|(name, why)| {
         let state = ClusterState::Unavailable { reason: why.clone(), since: Timestamp::UNIX_EPOCH };
@@ -74,6 +77,7 @@ fn run(workflow: Workflow, script: &Script) -> String {
     for pass in 1..=PASSES_MAX {
         if pass == 3 {
             world.on_hold = None;
+            world.held.clear();
             world.clusters.values_mut().for_each(|state| *state = ClusterState::Ready);
         }
         for name in &script.removed {

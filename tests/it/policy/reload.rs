@@ -5,9 +5,11 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, thread};
 use landfall::policy::{
     Options, Policies,
     config::Config,
+    consent::{Consent, Landing},
     folder::{Files, Folder, Reading, STILL},
     host::Host,
     module::Module,
+    request::Request,
     store::{BUILTIN, Store},
 };
 
@@ -245,6 +247,35 @@ fn decisions_are_recorded_without_the_pod() {
     assert!(record.nanoseconds > 0);
     let shown = format!("{record:?} {}", serde_json::to_string(record.as_ref()).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn consent_comes_before_every_module_and_after_namespace_mode() {
+    let roles = "[{namespace: '', rules: [{clusterNames: [''], namespaces: ['']}]}]";
+    let options =
+        Options { config: config(Some(roles), None), managed: Some("argo".parse().unwrap()), ..Options::default() };
+    let policies = Policies::start(options).unwrap();
+    let mut records = policies.subscribe_records();
+    let mut check = |target: &str, landing: &Landing, expected: Option<&str>| {
+        let asked = Request { landing: landing.clone(), ..request("argo", target) };
+        let decision = policies.decide_blocking(&asked);
+        assert_eq!(decision.code(), expected, "{target}: {decision}");
+        let record = records.try_recv().unwrap();
+        assert_eq!((record.module.as_str(), record.modules.len()), expected.map_or(("builtin", 1), |_| ("core", 0)));
+        assert_eq!(record.request, request("argo", target));
+    };
+    let from = |homes: &str| {
+        let annotations = [("landfall.dev/accept-from".to_owned(), homes.to_owned())];
+        Landing::Asked(Consent::parse(&annotations.into()))
+    };
+    check("other/argo", &Landing::Open, None);
+    check("other/argo", &from("default/argo"), None);
+    check("other/argo", &from("default/team"), Some("no-consent"));
+    check("other/argo", &Landing::Asked(Consent::default()), Some("no-consent"));
+    check("other/argo", &Landing::NoNamespace, Some("no-namespace"));
+    check("other/argo", &Landing::TooLong(9000), Some("attributes-limit"));
+    check("other/team", &from("default/argo"), Some("namespace-mode"));
+    check("other/team", &Landing::NoNamespace, Some("namespace-mode"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use landfall::{
         Options, Policies,
         audit::Record,
         config::Config,
+        consent::Landing,
         request::{Creates, Request, Workflow},
         state::State,
     },
@@ -33,6 +34,7 @@ pub fn request(namespace: &str, target: &str) -> Request {
         creates: Creates::Pod,
         pod: None,
         attributes: Vec::new(),
+        landing: Landing::Open,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct World {
     pub clusters: BTreeMap<ClusterName, ClusterState>,
     /// Why nothing may be created now.
     pub on_hold: Option<String>,
+    /// By node name: why policy can't be asked about its pod now.
+    pub held: BTreeMap<String, String>,
     /// By node name: why policy says no.
     pub denied: BTreeMap<String, String>,
     /// How often a pod was created, over all time.
@@ -63,6 +65,7 @@ impl World {
             pods: BTreeMap::new(),
             clusters: BTreeMap::from([(ClusterName::home(), ClusterState::Ready)]),
             on_hold: None,
+            held: BTreeMap::new(),
             denied: BTreeMap::new(),
             created: BTreeMap::new(),
             now: START.parse().unwrap(),
@@ -70,16 +73,17 @@ impl World {
         }
     }
 
-    /// One decision. The engine runs again with each denial, as the controller lets it.
+    /// One decision. The engine runs again with each denial and each hold, as the controller lets it.
     pub fn decide(&self) -> Plan {
         let mut observed = self.observe();
         loop {
             let plan = engine::reconcile(&self.workflow, &observed, self.now);
-            let denials = self.denials(&plan);
-            if denials.is_empty() {
+            let (denials, holds) = self.objections(&plan);
+            if denials.is_empty() && holds.is_empty() {
                 return plan;
             }
             observed.denials.extend(denials);
+            observed.holds.extend(holds);
         }
     }
 
@@ -238,18 +242,20 @@ impl World {
         Observed { pods: pods.collect(), home: Some(home), clusters, on_hold, ..Observed::default() }
     }
 
-    fn denials(&self, plan: &Plan) -> BTreeMap<String, Denial> {
-        let mut denials = BTreeMap::new();
+    /// What stands against pods of the plan, by node ID: denials, and why policy can't be asked.
+    fn objections(&self, plan: &Plan) -> (BTreeMap<String, Denial>, BTreeMap<String, String>) {
+        let (mut denials, mut holds) = (BTreeMap::new(), BTreeMap::new());
         for action in &plan.actions {
-            if let Action::CreatePod(create) = action
-                && let Some(reason) = self.denied.get(&create.node_name)
-            {
+            let Action::CreatePod(create) = action else { continue };
+            if let Some(why) = self.held.get(&create.node_name) {
+                holds.insert(create.node_id.clone(), why.clone());
+            } else if let Some(reason) = self.denied.get(&create.node_name) {
                 let (module, code) = ("test".to_owned(), "no".to_owned());
                 let denial = Denial { module, generation: 1, code, reason: reason.clone() };
                 denials.insert(create.node_id.clone(), denial);
             }
         }
-        denials
+        (denials, holds)
     }
 }
 

@@ -86,7 +86,7 @@ struct Flags {
     /// The service account that the pod runs as
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
-    /// A further fact; can be given several times
+    /// A further fact of each request, such as target-label:policy.landfall.dev/tier=gold; can be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     attributes: Vec<(String, String)>,
     /// The pod, or as much of it as matters, as YAML or JSON
@@ -170,7 +170,7 @@ fn of_subject(host: &Host, arguments: &Arguments, path: &Path) -> anyhow::Result
     if let Some(file) = &arguments.workflow_file {
         let objects = files::read(std::slice::from_ref(file))?;
         let home = arguments.flags.home.clone();
-        let (questions, workflow) = unfolded(objects, file, home)?;
+        let (questions, workflow) = unfolded(objects, file, home, &arguments.flags.attributes)?;
         return Ok(Asking { chain, questions, workflow: Some(workflow) });
     }
     if let Some(file) = &arguments.request {
@@ -197,7 +197,7 @@ fn of_chain(host: &Host, arguments: &Arguments, file: Option<&PathBuf>) -> anyho
     let chain = chain_of_objects(host, &objects, &names, arguments.policies.as_deref())?;
     if let Some(file) = file {
         let home = Some(arguments.flags.home.clone().unwrap_or(names.settings.home));
-        let (questions, workflow) = unfolded(objects, file, home)?;
+        let (questions, workflow) = unfolded(objects, file, home, &arguments.flags.attributes)?;
         return Ok(Asking { chain, questions, workflow: Some(workflow) });
     }
     let mut draft = Draft { home: Some(names.settings.home), ..Draft::default() };
@@ -243,12 +243,18 @@ fn unfolded(
     mut objects: Vec<Object>,
     file: &Path,
     home: Option<ClusterName>,
+    attributes: &[(String, String)],
 ) -> anyhow::Result<(Vec<Question>, unfold::Course)> {
     let names = Names::of(&objects, &[])?;
     let object = files::take_workflow(&mut objects, &[file.to_owned()])?;
     let workflow: Workflow =
         serde_json::from_value(object.value.clone()).with_context(|| format!("{}: Workflow", object.origin))?;
-    unfold::unfold(workflow, &home.unwrap_or(names.settings.home), &object.value)
+    let (mut questions, course) = unfold::unfold(workflow, &home.unwrap_or(names.settings.home), &object.value)?;
+    for Question { request, .. } in &mut questions {
+        request.attributes.retain(|(name, _)| attributes.iter().all(|(given, _)| given != name));
+        request.attributes.extend_from_slice(attributes);
+    }
+    Ok((questions, course))
 }
 
 fn origin_of_case(suite: &Suite, line: u64) -> Origin {
