@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cli::binary::{Ended, run, text},
@@ -161,6 +161,13 @@ fn every_pod_of_a_workflow_is_asked_for() {
     assert_eq!(decisions["decisions"][1]["request"]["serviceAccount"], "workflow");
     assert_eq!(decisions["decisions"][1]["verdict"]["deny"]["code"], "no-rule");
     assert_eq!(run(&["policy", "run", "manifests/examples/multi-cluster.yaml"]).code, Some(0));
+    // What the controller would read off the target's namespace is given by flags.
+    let fact = "target-label:policy.landfall.dev/tier=gold";
+    let ended = run(&["policy", "run", file, "-o", "json", "--attribute", fact, "--attribute", "request-time=now"]);
+    for decision in ended.json()["decisions"].as_array().unwrap() {
+        let expected = json!([["target-label:policy.landfall.dev/tier", "gold"], ["request-time", "now"]]);
+        assert_eq!(decision["request"]["attributes"], expected);
+    }
 }
 
 #[test]
