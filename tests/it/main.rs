@@ -19,6 +19,8 @@ mod manifests;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod runtime;
 #[cfg(test)]
 mod support;

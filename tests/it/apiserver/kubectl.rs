@@ -1,10 +1,6 @@
 //! The real kubectl against the embedded server, without special flags.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::{fs, path::PathBuf, process::Output};
 
 use landfall::local::{
     apiserver::{ApiServer, Options},
@@ -12,7 +8,10 @@ use landfall::local::{
 };
 use serde_json::json;
 
-use crate::apiserver::{create, pod, pods};
+use crate::{
+    apiserver::{create, pod, pods},
+    real::programs::{self, Program},
+};
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -37,13 +36,14 @@ status: {phase: Running, message: "all is well", startedAt: "2020-01-01T00:00:00
 "#;
 
 struct Kubectl {
+    program: Program,
     folder: PathBuf,
 }
 
 impl Kubectl {
     fn run(&self, arguments: &str) -> Output {
         let config = self.folder.join("config");
-        let mut command = Command::new("kubectl");
+        let mut command = self.program.command();
         command.arg("--kubeconfig").arg(config).arg("--cache-dir").arg(self.folder.join("cache"));
         command.args(arguments.split_whitespace()).current_dir(&self.folder).env("HOME", &self.folder);
         command.output().unwrap()
@@ -70,10 +70,10 @@ impl Kubectl {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_works_without_special_flags() {
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        println!("skipped: no kubectl on the PATH");
+    let Some(kubectl) = tokio::task::spawn_blocking(programs::kubectl).await.unwrap() else {
+        println!("skipped: no kubectl");
         return;
-    }
+    };
     let folder = tempfile::tempdir().unwrap();
     let logs = Logs::default();
     let server = ApiServer::new(Options { name: "one".to_owned(), logs: logs.clone(), ..Options::default() });
@@ -84,15 +84,14 @@ async fn kubectl_works_without_special_flags() {
     let uid = logged.metadata.uid.unwrap();
     logs.append(&uid, "main", b"hello\n");
     logs.close(&uid, "main");
-    let path = folder.path().to_owned();
-    tokio::task::spawn_blocking(move || commands(&path)).await.unwrap();
+    let kubectl = Kubectl { program: kubectl, folder: folder.path().to_owned() };
+    tokio::task::spawn_blocking(move || commands(&kubectl)).await.unwrap();
     listening.shutdown().await;
 }
 
-fn commands(folder: &Path) {
-    let kubectl = Kubectl { folder: folder.to_owned() };
-    reading(&kubectl);
-    writing(&kubectl);
+fn commands(kubectl: &Kubectl) {
+    reading(kubectl);
+    writing(kubectl);
 }
 
 fn reading(kubectl: &Kubectl) {
