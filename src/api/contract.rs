@@ -30,6 +30,8 @@ pub const ANNOTATION_ACCEPT_FROM: &str = "landfall.dev/accept-from";
 /// Annotation on a namespace of another cluster: the service accounts that pods of ours may use, separated by commas. Without
 /// it they may use any.
 pub const ANNOTATION_ACCEPT_SERVICE_ACCOUNTS: &str = "landfall.dev/accept-service-accounts";
+/// Labels and annotations that begin with this, of workflows and of the namespaces that pods go to, are told to policy.
+pub const PREFIX_POLICY: &str = "policy.landfall.dev/";
 /// Annotations on the Secret [`CLUSTERS_SECRET`] that begin with this and end with a cluster's name hold, as JSON, what is
 /// known of it beside its connection.
 pub const ANNOTATION_CLUSTER: &str = "clusters.landfall.dev/";

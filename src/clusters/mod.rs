@@ -8,10 +8,13 @@ pub mod cluster;
 pub mod connect;
 pub mod health;
 pub mod identity;
+pub mod keeper;
 pub mod limit;
+pub mod renewal;
 pub mod rest_config;
 pub mod secret;
 pub mod settings;
+pub mod token;
 
 #[cfg(test)]
 mod tests;
@@ -28,10 +31,11 @@ use tokio::sync::watch;
 use crate::{
     api::ids::ClusterName,
     clusters::{
-        cluster::{Cluster, Opening, Shared},
+        cluster::{Cluster, Link, Shared},
         health::State,
-        rest_config::Allowed,
+        rest_config::{Allowed, RestConfig},
         secret::{Entry, Fingerprint, Said},
+        settings::Settings,
     },
 };
 
@@ -46,6 +50,7 @@ struct Inner {
     shared: Shared,
 }
 
+#[derive(Clone)]
 enum Slot {
     Connected { cluster: Arc<Cluster>, fingerprint: Option<Fingerprint> },
     Refused { state: State, fingerprint: Fingerprint },
@@ -55,7 +60,7 @@ impl Clusters {
     /// Only home, to begin with; `clock` says since when a cluster is unavailable. Must be called inside a tokio runtime.
     pub fn new(home: ClusterName, client: kube::Client, allowed: Allowed, clock: fn() -> Timestamp) -> Clusters {
         let shared = Shared::new(clock);
-        let home = Cluster::open(home, Opening::of_client(client), &shared);
+        let home = Cluster::open(home, Link::of_client(client), Settings::default(), State::Ready, &shared);
         Clusters(Arc::new(Inner { home, allowed, table: RwLock::new(BTreeMap::new()), shared }))
     }
 
@@ -65,35 +70,38 @@ impl Clusters {
         for (key, reason) in &listed.misnamed {
             tracing::error!(key, reason, "key of the clusters secret is not used");
         }
-        let known: BTreeMap<ClusterName, Option<Fingerprint>> = {
+        let known: BTreeMap<ClusterName, Slot> = {
             let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-            table.iter().map(|(name, slot)| (name.clone(), slot.fingerprint())).collect()
+            table.iter().map(|(name, slot)| (name.clone(), slot.clone())).collect()
         };
+        let is_of_secret = |slot: &Slot| slot.fingerprint().is_some();
         let removed: Vec<&ClusterName> = known
             .iter()
-            .filter(|(name, fingerprint)| fingerprint.is_some() && !listed.clusters.contains_key(*name))
+            .filter(|(name, slot)| is_of_secret(slot) && !listed.clusters.contains_key(*name))
             .map(|(name, _)| name)
             .collect();
         // Outside of the lock: setting up a client may read files.
-        let opened: Vec<(ClusterName, Slot)> = listed
-            .clusters
-            .into_iter()
-            .filter(|(name, entry)| match known.get(name) {
-                None => true,
-                Some(Some(fingerprint)) => *fingerprint != entry.fingerprint,
-                // One that was inserted by its client.
-                Some(None) => false,
-            })
-            .map(|(name, entry)| (name.clone(), self.open(&name, entry)))
-            .collect();
+        let mut changed: Vec<(ClusterName, Slot)> = Vec::new();
+        for (name, entry) in listed.clusters {
+            let held = known.get(&name);
+            // One that was inserted by its client stays, and so does one of which nothing new is said.
+            if held.is_none_or(|slot| slot.fingerprint().is_some_and(|held| held != entry.fingerprint)) {
+                let slot = self.take(&name, entry, held);
+                changed.push((name, slot));
+            }
+        }
         {
             let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
             for name in removed {
                 tracing::info!(cluster = %name, "cluster is removed");
                 table.remove(name).iter().for_each(Slot::close);
             }
-            for (name, slot) in opened {
-                table.insert(name, slot).iter().for_each(Slot::close);
+            for (name, slot) in changed {
+                if let Some(before) = table.insert(name.clone(), slot.clone())
+                    && !before.is_connected_as(&slot)
+                {
+                    before.close();
+                }
             }
         }
         self.0.shared.tick();
@@ -101,7 +109,8 @@ impl Clusters {
 
     /// Adds a cluster by its client, as those that live in this process; the Secret doesn't touch it.
     pub fn insert_client(&self, name: ClusterName, client: kube::Client) {
-        let cluster = Cluster::open(name.clone(), Opening::of_client(client), &self.0.shared);
+        let link = Link::of_client(client);
+        let cluster = Cluster::open(name.clone(), link, Settings::default(), State::Ready, &self.0.shared);
         {
             let mut table = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
             table.insert(name, Slot::Connected { cluster, fingerprint: None }).iter().for_each(Slot::close);
@@ -162,20 +171,29 @@ impl Clusters {
         (self.0.shared.clock)()
     }
 
-    fn open(&self, name: &ClusterName, entry: Entry) -> Slot {
-        let fingerprint = entry.fingerprint;
+    /// A value of the Secret, if it can be used.
+    pub fn parse(&self, value: &[u8]) -> Option<RestConfig> {
+        rest_config::parse(value, &self.0.allowed).ok()
+    }
+
+    /// What the Secret says of one cluster, made so.
+    fn take(&self, name: &ClusterName, entry: Entry, held: Option<&Slot>) -> Slot {
+        let Entry { fingerprint, said } = entry;
         let shared = &self.0.shared;
-        let opened = entry.said.map_err(anyhow::Error::new).and_then(|Said { config, settings }| {
-            let state = shared.unavailable("not reached yet".to_owned());
-            let (call_timeout, rate) = (config.timeout, config.rate);
-            Ok(Opening { client: connect::client(&config)?, settings, call_timeout, rate, state })
-        });
-        match opened {
-            Ok(opening) => {
-                tracing::info!(cluster = %name, "cluster is configured");
-                let cluster = Cluster::open(name.clone(), opening, shared);
-                Slot::Connected { cluster, fingerprint: Some(fingerprint) }
+        let taken = said.map_err(anyhow::Error::new).and_then(|Said { config, settings }| match held {
+            Some(Slot::Connected { cluster, .. }) => {
+                cluster.update(config, settings)?;
+                Ok(cluster.clone())
             }
+            Some(Slot::Refused { .. }) | None => {
+                let link = Link::of_config(config)?;
+                tracing::info!(cluster = %name, "cluster is configured");
+                let state = shared.unavailable("not reached yet".to_owned());
+                Ok(Cluster::open(name.clone(), link, settings, state, shared))
+            }
+        });
+        match taken {
+            Ok(cluster) => Slot::Connected { cluster, fingerprint: Some(fingerprint) },
             Err(error) => {
                 let reason = format!("{error:#}");
                 tracing::error!(cluster = %name, reason, "cluster is unavailable");
@@ -204,6 +222,13 @@ impl Slot {
         match self {
             Slot::Connected { cluster, .. } => cluster.state(),
             Slot::Refused { state, .. } => state.clone(),
+        }
+    }
+
+    fn is_connected_as(&self, other: &Slot) -> bool {
+        match (self, other) {
+            (Slot::Connected { cluster, .. }, Slot::Connected { cluster: other, .. }) => Arc::ptr_eq(cluster, other),
+            (Slot::Connected { .. } | Slot::Refused { .. }, _) => false,
         }
     }
 

@@ -26,6 +26,12 @@ impl Sensitive {
     }
 }
 
+impl From<String> for Sensitive {
+    fn from(text: String) -> Sensitive {
+        Sensitive(text)
+    }
+}
+
 impl fmt::Debug for Sensitive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")

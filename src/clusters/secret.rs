@@ -26,7 +26,7 @@ pub struct Listed {
 /// One cluster of the Secret.
 #[derive(Debug)]
 pub struct Entry {
-    /// Equal as long as value and annotation are; the value itself is not kept.
+    /// Equal as long as value and annotation are.
     pub fingerprint: Fingerprint,
     /// What it says.
     pub said: Result<Said, Refusal>,
@@ -58,16 +58,14 @@ pub type Fingerprint = [u8; 32];
 /// Reads all of it. `home` is a name that the Secret can't give away.
 pub fn read(secret: &Secret, home: &ClusterName, allowed: &Allowed) -> Listed {
     let mut listed = Listed::default();
-    let annotations = secret.metadata.annotations.as_ref();
     for (key, value) in secret.data.iter().flatten() {
         match key.parse::<ClusterName>() {
             Ok(name) if name == *home => {
                 listed.misnamed.insert(key.clone(), "is the name of the home cluster".to_owned());
             }
             Ok(name) => {
-                let annotation = annotations.and_then(|all| all.get(&format!("{ANNOTATION_CLUSTER}{name}")));
-                let annotation = annotation.map_or("{}", String::as_str);
-                listed.clusters.insert(name, entry(&value.0, annotation, allowed));
+                let entry = entry(&value.0, annotation(secret, &name), allowed);
+                listed.clusters.insert(name, entry);
             }
             Err(error) => {
                 listed.misnamed.insert(key.clone(), error.to_string());
@@ -75,6 +73,12 @@ pub fn read(secret: &Secret, home: &ClusterName, allowed: &Allowed) -> Listed {
         }
     }
     listed
+}
+
+/// The text with a cluster's settings; that of empty ones if there is none.
+pub fn annotation<'a>(secret: &'a Secret, name: &ClusterName) -> &'a str {
+    let key = format!("{ANNOTATION_CLUSTER}{name}");
+    secret.metadata.annotations.as_ref().and_then(|all| all.get(&key)).map_or("{}", String::as_str)
 }
 
 fn entry(value: &[u8], annotation: &str, allowed: &Allowed) -> Entry {

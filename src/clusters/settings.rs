@@ -60,7 +60,7 @@ pub fn parse(text: &str) -> Result<Settings, Refusal> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let settings: Settings = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { format!("{path}: ") };
+        let path = if [".", "?"].contains(&path.as_str()) { String::new() } else { format!("{path}: ") };
         Refusal { path, problem: error.inner().to_string() }
     })?;
     reader.end().map_err(|error| Refusal { path: String::new(), problem: error.to_string() })?;

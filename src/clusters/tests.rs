@@ -1,16 +1,21 @@
 //! The Secret's format row by row, and that one cluster's fate is its own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
 
-use crate::clusters::{
-    Clusters,
-    health::State,
-    rest_config::{Allowed, Rate, RestConfig, parse},
-    secret,
+use crate::{
+    api::ids::ClusterName,
+    clusters::{
+        Clusters,
+        cluster::Cluster,
+        health::State,
+        rest_config::{Allowed, Rate, RestConfig, parse},
+        secret, settings,
+    },
 };
 
 /// The document's example, with a token in place of the stars.
@@ -149,58 +154,202 @@ fn each_key_is_read_by_itself() {
     assert!(!format!("{listed:?}").contains("planted"));
 }
 
+/// What a server does with every request.
+#[derive(Clone, Copy, PartialEq)]
+enum Answers {
+    /// It tells this UID of the namespace `kube-system`.
+    Uid(&'static str),
+    /// It refuses with this code.
+    Refusal(u16),
+    /// Nothing.
+    Nothing,
+}
+
 /// A client of a server that answers every request alike.
-fn server(code: u16) -> kube::Client {
-    let body = json!({"major": "1", "minor": "33", "gitVersion": "", "gitCommit": "", "gitTreeState": "", "buildDate": "",
-        "goVersion": "", "compiler": "", "platform": ""});
+fn server(answers: &watch::Sender<Answers>) -> kube::Client {
+    let answers = answers.subscribe();
     let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
-        let answer =
-            http::Response::builder().status(code).body(kube::client::Body::from(body.to_string().into_bytes()));
-        async move { answer }
+        let mut answers = answers.clone();
+        async move {
+            let answer = *answers.wait_for(|answers| *answers != Answers::Nothing).await.expect("the test goes on");
+            let (code, body) = match answer {
+                Answers::Uid(uid) => (200, json!({"metadata": {"name": "kube-system", "uid": uid}})),
+                Answers::Refusal(code) => {
+                    (code, json!({"kind": "Status", "status": "Failure", "reason": "R", "message": "no", "code": code}))
+                }
+                Answers::Nothing => return std::future::pending().await,
+            };
+            http::Response::builder().status(code).body(kube::client::Body::from(body.to_string().into_bytes()))
+        }
     });
     kube::Client::new(service, "default")
 }
 
+/// The time since the first time that it was asked for, in a test whose time is paused.
+fn clock() -> Timestamp {
+    thread_local! {
+        static BEGUN: Instant = Instant::now();
+    }
+    let elapsed = BEGUN.with(Instant::elapsed);
+    Timestamp::UNIX_EPOCH + SignedDuration::try_from(elapsed).expect("a test is short")
+}
+
+/// Home, which always answers, and `other`, which answers as the test says.
+fn two_clusters() -> (Clusters, Arc<Cluster>, watch::Sender<Answers>) {
+    clock();
+    let answers = watch::Sender::new(Answers::Uid("a"));
+    let home = watch::Sender::new(Answers::Uid("home"));
+    let clusters = Clusters::new(ClusterName::home(), server(&home), allowed(), clock);
+    let name: ClusterName = "other".parse().expect("a name");
+    clusters.insert_client(name.clone(), server(&answers));
+    let cluster = clusters.get(&name).expect("it was inserted");
+    // Who answers for home must go on.
+    std::mem::forget(home);
+    (clusters, cluster, answers)
+}
+
+/// Why it is unavailable, and since which second; nothing while it is ready.
+fn told(cluster: &Cluster) -> Option<(String, i64)> {
+    match cluster.state() {
+        State::Ready => None,
+        State::Unavailable { reason, since } => Some((reason, since.as_second())),
+    }
+}
+
+fn said(reason: &str, since: i64) -> Option<(String, i64)> {
+    Some((reason.to_owned(), since))
+}
+
 #[tokio::test]
 async fn update_leaves_unchanged_clusters_alone() {
-    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed(), || Timestamp::UNIX_EPOCH);
+    let (clusters, ..) = two_clusters();
     let name = "same".parse().expect("a name");
     let same = ("same", with(json!({"TLSClientConfig": {"CAData": null}, "Host": "http://127.0.0.1:1"})));
     clusters.update(&secret(&[same.clone(), ("bad", b"{}".to_vec())]));
     let before = clusters.get(&name).expect("it is configured");
     let mut versions = clusters.subscribe();
     clusters.update(&secret(&[same]));
-    assert_eq!(clusters.get(&name).expect("it stays").identity(), before.identity());
+    assert_eq!(clusters.get(&name).expect("it stays").number(), before.number());
     assert!(versions.has_changed().expect("the clusters are there"));
     versions.mark_unchanged();
-    assert_eq!(clusters.states().len(), 2);
+    assert_eq!(clusters.states().len(), 3);
 
     clusters.update(&Secret::default());
     assert!(clusters.get(&name).is_none());
     assert!(before.cancelled().is_cancelled());
-    assert_eq!(clusters.states().keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["default"]);
+    assert_eq!(clusters.states().keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["default", "other"]);
+    clusters.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_changes_of_a_cluster_is_taken_over_without_closing_it() {
+    let (clusters, ..) = two_clusters();
+    let name: ClusterName = "third".parse().expect("a name");
+    let entry = |changes: Value| {
+        let mut here = json!({"TLSClientConfig": {"CAData": null}, "Host": "http://127.0.0.1:1"});
+        json_patch::merge(&mut here, &changes);
+        secret(&[("third", with(here))])
+    };
+    clusters.update(&entry(json!({})));
+    let cluster = clusters.get(&name).expect("it is configured");
+    let mut clients = cluster.subscribe_client();
+    let mut check = |secret: Secret, is_connected_anew: bool| {
+        clients.mark_unchanged();
+        clusters.update(&secret);
+        assert_eq!(clusters.get(&name).expect("it stays").number(), cluster.number());
+        assert_eq!(clients.has_changed().expect("it is there"), is_connected_anew, "{:?}", cluster.settings());
+    };
+    check(entry(json!({"BearerToken": "planted-other"})), true);
+    check(entry(json!({"Host": "http://127.0.0.1:2"})), true);
+    check(entry(json!({"QPS": 3})), true);
+    let mut annotated = entry(json!({"QPS": 3}));
+    let annotation = ("clusters.landfall.dev/third".to_owned(), r#"{"namespaces": ["argo"]}"#.to_owned());
+    annotated.metadata.annotations = Some([annotation.clone()].into());
+    check(annotated.clone(), false);
+    assert!(!cluster.settings().allows(&"other".parse().expect("a name")));
+
+    annotated.metadata.annotations = Some([(annotation.0, "{\"uuid\": 1}".to_owned())].into());
+    clusters.update(&annotated);
+    assert!(cluster.cancelled().is_cancelled());
+    let reason = match &clusters.states()[&name] {
+        State::Unavailable { reason, .. } => reason.clone(),
+        State::Ready => String::new(),
+    };
+    assert!(reason.starts_with("its annotation on the secret is refused: uuid: unknown field `uuid`"), "{reason}");
     clusters.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn breaker_opens_on_silence_and_closes_on_an_answer() {
-    let clusters = Clusters::new("default".parse().expect("a name"), server(200), allowed(), || Timestamp::UNIX_EPOCH);
-    let name = "other".parse().expect("a name");
-    clusters.insert_client("other".parse().expect("a name"), server(200));
-    let cluster = clusters.get(&name).expect("it was inserted");
-    let mut versions = clusters.subscribe();
-
+async fn breaker_opens_when_a_call_is_not_answered_and_closes_on_an_answer() {
+    let (clusters, cluster, _answers) = two_clusters();
     let outcome = cluster.call(std::future::pending::<kube::Result<()>>()).await;
     assert_eq!(outcome.expect_err("there is no answer").to_string(), "no answer within 15 s");
-    assert_eq!(
-        cluster.state(),
-        State::Unavailable { reason: "no answer within 15 s".to_owned(), since: Timestamp::UNIX_EPOCH }
-    );
+    assert_eq!(told(&cluster), said("no answer within 15 s", 15));
     assert_eq!(clusters.home().state(), State::Ready);
+    cluster.ready().await;
+    assert_eq!(cluster.verify().await.map_err(|error| error.to_string()), Ok(()));
+    clusters.shutdown().await;
+}
 
-    while cluster.state() != State::Ready {
+#[tokio::test(start_paused = true)]
+async fn silence_opens_the_breaker_and_the_first_reason_dates_it() {
+    let (clusters, cluster, answers) = two_clusters();
+    cluster.verify().await.expect("it answers");
+    answers.send_replace(Answers::Nothing);
+    cluster.unavailable().await;
+    assert_eq!(told(&cluster), said("no answer within 5 s", 15));
+    answers.send_replace(Answers::Refusal(503));
+    let mut versions = clusters.subscribe();
+    while told(&cluster) != said("no (HTTP 503)", 15) {
         versions.changed().await.expect("the clusters are there");
     }
-    assert!(cluster.call(cluster.client().apiserver_version()).await.is_ok());
+    let back = Instant::now();
+    answers.send_replace(Answers::Uid("a"));
+    cluster.ready().await;
+    assert!(back.elapsed() <= Duration::from_secs(2), "{:?}", back.elapsed());
+    // An answer is an answer: a busy server is not taken for a lost one.
+    answers.send_replace(Answers::Refusal(429));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told(&cluster), None);
+    clusters.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_is_another_after_an_outage() {
+    let (clusters, cluster, _answers) = two_clusters();
+    let mut clients = cluster.subscribe_client();
+    cluster.lost("gone");
+    cluster.ready().await;
+    assert!(clients.has_changed().expect("it is there"));
+    clients.mark_unchanged();
+    cluster.verify().await.expect("it answers");
+    assert!(!clients.has_changed().expect("it is there"));
+    clusters.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_that_must_not_be_used_say_why() {
+    let (clusters, cluster, answers) = two_clusters();
+    cluster.verify().await.expect("it answers");
+    let check = async |answer: Answers, expected: &str| {
+        answers.send_replace(answer);
+        cluster.unavailable().await;
+        assert_eq!(told(&cluster).map(|(reason, _)| reason).as_deref(), Some(expected));
+        answers.send_replace(Answers::Uid("a"));
+        cluster.ready().await;
+    };
+    let right = "it can't be told which cluster it is: that takes the right to get the namespace \"kube-system\", whose uid \
+                 says so: no";
+    check(Answers::Refusal(401), "no (HTTP 401)").await;
+    check(Answers::Refusal(403), right).await;
+    check(Answers::Refusal(404), right).await;
+    let stranger = "another cluster answers: the uid of its namespace \"kube-system\" is b, the one that is remembered is a; \
+                    nothing is created or deleted there until you accept it: restart the controller";
+    check(Answers::Uid("b"), stranger).await;
+
+    answers.send_replace(Answers::Uid("b"));
+    assert_eq!(cluster.verify().await.map_err(|error| error.to_string()), Err(stranger.to_owned()));
+    cluster.set_settings(settings::parse(r#"{"uid": "b"}"#).expect("settings"));
+    cluster.ready().await;
     clusters.shutdown().await;
 }

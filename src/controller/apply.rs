@@ -14,7 +14,7 @@ use kube::{
 };
 
 use crate::{
-    api::ids::Target,
+    api::ids::{Namespace, Target},
     clusters::{call::CallError, cluster::Cluster},
     controller::{
         Controller,
@@ -96,6 +96,10 @@ async fn create_pod(
     generation: u64,
 ) -> Result<Applied, CallError> {
     let cluster = connection(controller, &create.target)?;
+    if let Some(reason) = outside(&cluster, &create.target) {
+        controller.refusals.note(&stored.uid, &create.node_id, reason);
+        return Ok(Applied::Refused);
+    }
     let api: Api<Pod> = Api::namespaced(cluster.client(), create.target.namespace.as_str());
     let params = PostParams::default();
     // The call may have waited long for its turn, so what allows it is looked at when it begins.
@@ -132,6 +136,22 @@ async fn create_pod(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Why no pod may be in a namespace at all: it is none of those that the cluster was added with.
+fn outside(cluster: &Cluster, target: &Target) -> Option<String> {
+    let settings = cluster.settings();
+    let namespaces = settings.namespaces.as_ref().filter(|_| !settings.allows(&target.namespace))?;
+    let list: Vec<&str> = namespaces.iter().map(Namespace::as_str).collect();
+    let flags = namespaces.iter().chain([&target.namespace]).map(|it| format!(" --target-namespace {it}"));
+    Some(format!(
+        "namespace \"{}\" is none of those that cluster \"{}\" was added with ({}); to allow it: landfall cluster add {} CONTEXT{}",
+        target.namespace,
+        target.cluster,
+        list.join(", "),
+        target.cluster,
+        flags.collect::<String>()
+    ))
 }
 
 /// Whether the decision to create is still good: policy is what it was asked under, and the workflow is still there to

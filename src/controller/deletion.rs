@@ -93,7 +93,7 @@ async fn release(controller: &Controller, stored: &Stored) -> anyhow::Result<()>
     }});
     let home = controller.clusters.home();
     let name = metadata.name.as_deref().context("a stored workflow has a name")?;
-    let api = status::api(home, metadata.namespace.as_deref());
+    let api = status::api(home.client(), metadata.namespace.as_deref());
     match home.call(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
         Ok(_) => {}
         Err(CallError::Refused(status)) if status.code == 404 => {}

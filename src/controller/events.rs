@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     api::{
+        contract::CLUSTERS_SECRET,
+        ids::ClusterName,
         status::{WorkflowPhase, WorkflowStatus},
         workflow::Workflow,
     },
@@ -84,6 +86,23 @@ pub fn denials(controller: &Controller, stored: &Stored, status: &WorkflowStatus
         let message = format!("node {name} in {target}: {denial}");
         controller.events.say(Note { about: about(stored), is_warning: true, reason: "PolicyDenied", message });
     }
+}
+
+/// A cluster is no more, and of our pods so many were there.
+pub fn cluster_removed(controller: &Controller, name: &ClusterName, pods: usize, workflows: usize) {
+    let about = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Secret".to_owned()),
+        namespace: Some(controller.namespace.to_string()),
+        name: Some(CLUSTERS_SECRET.to_owned()),
+        ..ObjectReference::default()
+    };
+    let message = format!(
+        "cluster \"{name}\" is removed while pods of ours are there ({pods}, of workflows: {workflows}): nothing is known \
+         of them until it is added again"
+    );
+    tracing::warn!(cluster = %name, pods, workflows, "cluster is removed while pods of ours are there");
+    controller.events.say(Note { about, is_warning: true, reason: "ClusterRemoved", message });
 }
 
 fn about(stored: &Stored) -> ObjectReference {

@@ -13,8 +13,8 @@ use crate::{
             ANNOTATION_NODE_ID, LABEL_HOME_CLUSTER, LABEL_HOME_NAMESPACE, LABEL_HOME_UID, LABEL_WORKFLOW,
             LABEL_WORKFLOW_UID,
         },
-        ids::ClusterName,
-        node::{NodeStatus, NodeType},
+        ids::{ClusterName, Target},
+        node::NodeStatus,
         status::WorkflowStatus,
         workflow::Workflow,
     },
@@ -34,13 +34,14 @@ const GETS_AT_ONCE: usize = 16;
 pub struct Gathered {
     /// What is known.
     pub observed: Observed,
-    /// A cluster that should have answered did not: no event will say when it does, so somebody must look again.
+    /// A cluster that should have answered did not, or pods are where nothing is watched any more: no event will tell, so
+    /// somebody must look again.
     pub is_incomplete: bool,
 }
 
 /// Looks around for one workflow.
 pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
-    let clusters = cluster_states(controller);
+    let states = states(controller);
     let workflow = &stored.workflow;
     let mut pods = BTreeMap::new();
     let mut missing = Vec::new();
@@ -50,9 +51,7 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
                 let state = claim(controller, workflow, &node.id, pod);
                 pods.insert(key, state);
             }
-            None if clusters.get(&key.target.cluster) == Some(&ClusterState::Ready) => {
-                missing.push((node.id.clone(), key))
-            }
+            None if states.of(&key.target) == Some(&ClusterState::Ready) => missing.push((node.id.clone(), key)),
             // Its workflows are woken when it is back.
             None => {}
         }
@@ -65,7 +64,13 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
         .buffer_unordered(GETS_AT_ONCE)
         .collect()
         .await;
-    let is_incomplete = looked_up.iter().any(|(_, state)| state.is_none());
+    // What no watch shows is looked up again and again.
+    let is_unwatched = |key: &PodKey| !controller.watched.covers(&key.target);
+    let is_incomplete = looked_up.iter().any(|(key, state)| match state {
+        None => true,
+        Some(PodState::Present(pod)) => is_unwatched(key) && !index::has_finished(pod),
+        Some(PodState::Gone | PodState::Foreign(_)) => false,
+    });
     pods.extend(looked_up.into_iter().filter_map(|(key, state)| Some((key, state?))));
     let observed = Observed {
         home: Some(controller.home().clone()),
@@ -75,8 +80,8 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
         refusals: controller.refusals.of(&stored.uid),
         on_hold: on_hold(&controller.policies.state()),
         holds: BTreeMap::new(),
-        clusters,
-        targets: BTreeMap::new(),
+        clusters: states.clusters,
+        targets: states.targets,
     };
     Gathered { observed, is_incomplete }
 }
@@ -99,28 +104,56 @@ pub fn open_pods<'a>(
     open.filter_map(move |node| Some((node, pod_of(home, workflow, node)?)))
 }
 
-/// The clusters of the unfinished nodes that stand for a pod.
-pub fn open_targets<'a>(status: &'a WorkflowStatus, home: &'a ClusterName) -> impl Iterator<Item = ClusterName> + 'a {
-    let open = status.nodes.values().filter(|node| node.r#type == NodeType::Pod && !node.phase.is_fulfilled());
-    open.map(move |node| node.target.as_ref().map_or(home, |target| &target.cluster).clone())
+/// The targets of the unfinished nodes that stand for a pod; `status` is the next one of the workflow.
+pub fn open_targets<'a>(
+    status: &'a WorkflowStatus,
+    home: &'a ClusterName,
+    workflow: &'a Workflow,
+) -> impl Iterator<Item = Target> + 'a {
+    let open = status.nodes.values().filter(|node| !node.phase.is_fulfilled());
+    open.filter_map(move |node| Some(pod_of(home, workflow, node)?.target))
 }
 
-/// What can be created where, now. A cluster whose pods can't be watched is of no use: their ends would go unnoticed.
-pub fn cluster_states(controller: &Controller) -> BTreeMap<ClusterName, ClusterState> {
+/// What can be created where, now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct States {
+    /// By cluster.
+    pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// Where it is not as in the rest of the cluster.
+    pub targets: BTreeMap<Target, ClusterState>,
+}
+
+impl States {
+    /// Whether pods can be created in a target; `None`: its cluster is not known.
+    pub fn of(&self, target: &Target) -> Option<&ClusterState> {
+        self.targets.get(target).or_else(|| self.clusters.get(&target.cluster))
+    }
+
+    /// All that concerns one cluster.
+    pub fn of_cluster(&self, name: &ClusterName) -> (Option<&ClusterState>, Vec<(&Target, &ClusterState)>) {
+        (self.clusters.get(name), self.targets.iter().filter(|(target, _)| target.cluster == *name).collect())
+    }
+}
+
+/// What can be created where, now. Where pods can't be watched, none is created: their ends would go unnoticed.
+pub fn states(controller: &Controller) -> States {
+    let now = controller.clusters.now();
     let states = controller.clusters.states().into_iter();
     let sum_up = |(name, state): (ClusterName, health::State)| {
         let state = match state {
             health::State::Unavailable { reason, since } => ClusterState::Unavailable { reason, since },
-            health::State::Ready => match controller.watched.problem(&name) {
-                Some((reason, since)) => {
-                    ClusterState::Unavailable { reason, since: since.unwrap_or_else(|| controller.clusters.now()) }
-                }
+            health::State::Ready => match controller.watched.problem(&name, now) {
+                Some((reason, since)) => ClusterState::Unavailable { reason, since },
                 None => ClusterState::Ready,
             },
         };
         (name, state)
     };
-    states.map(sum_up).collect()
+    let clusters: BTreeMap<ClusterName, ClusterState> = states.map(sum_up).collect();
+    let problems = controller.watched.problems().into_iter();
+    let targets = problems.filter(|(target, _)| clusters.get(&target.cluster) == Some(&ClusterState::Ready));
+    let targets = targets.map(|(target, (reason, since))| (target, ClusterState::Unavailable { reason, since }));
+    States { targets: targets.collect(), clusters }
 }
 
 /// Asks the cluster itself; `None`: it doesn't answer, so nothing is known.
@@ -132,7 +165,9 @@ async fn look_up(controller: &Controller, stored: &Stored, node_id: &str, key: &
             index::strip(&mut pod);
             let pod = Arc::new(pod);
             let state = claim(controller, &stored.workflow, node_id, pod.clone());
-            if let PodState::Present(_) = &state {
+            if let PodState::Present(_) = &state
+                && controller.watched.covers(&key.target)
+            {
                 // The watch will bring it too, but maybe later than the next pass.
                 controller.pods.put(&key.target.cluster, Pod::clone(&pod));
             }

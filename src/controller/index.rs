@@ -13,7 +13,10 @@ use crate::{
         contract::LABEL_WORKFLOW_UID,
         ids::{ClusterName, Namespace, Target},
     },
-    controller::workflows::{self, Uid},
+    controller::{
+        watched::Scope,
+        workflows::{self, Uid},
+    },
     engine::observed::PodKey,
 };
 
@@ -51,8 +54,8 @@ impl Index {
         Some(uid)
     }
 
-    /// Takes a cluster's whole list in place of what is held of it; the workflows to wake, be it for what vanished.
-    pub fn replace(&self, cluster: &ClusterName, listed: Vec<Pod>) -> HashSet<Uid> {
+    /// Takes a whole list in place of what is held of a cluster's scope; the workflows to wake, be it for what vanished.
+    pub fn replace(&self, cluster: &ClusterName, scope: &Scope, listed: Vec<Pod>) -> HashSet<Uid> {
         let mut by_workflow = self.lock();
         let mut woken = HashSet::new();
         let mut present = HashSet::new();
@@ -64,13 +67,24 @@ impl Index {
         }
         by_workflow.retain(|uid, pods| {
             let before = pods.len();
-            pods.retain(|key, _| key.target.cluster != *cluster || present.contains(key));
+            pods.retain(|key, _| !is_within(&key.target, cluster, scope) || present.contains(key));
             if pods.len() < before {
                 woken.insert(uid.clone());
             }
             !pods.is_empty()
         });
         woken
+    }
+
+    /// How many pods a cluster has that may still run, and of how many workflows.
+    pub fn count(&self, cluster: &ClusterName) -> (usize, usize) {
+        let (mut open, mut owners) = (0, 0);
+        for pods in self.lock().values() {
+            let here = pods.iter().filter(|(key, pod)| key.target.cluster == *cluster && !has_finished(pod)).count();
+            open += here;
+            owners += usize::from(here > 0);
+        }
+        (open, owners)
     }
 
     /// Forgets the pods of a workflow.
@@ -91,6 +105,10 @@ impl Index {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, HashMap<PodKey, Arc<Pod>>>> {
         self.by_workflow.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_within(target: &Target, cluster: &ClusterName, scope: &Scope) -> bool {
+    target.cluster == *cluster && scope.as_ref().is_none_or(|namespace| target.namespace == *namespace)
 }
 
 /// So that one lock covers a whole list.
@@ -172,8 +190,10 @@ mod tests {
         assert_eq!(index.put(&there, pod("a", "2", 1, "Running")), woken, "same name, another cluster");
         assert_eq!(index.remove(&here, &pod("a", "9", 8, "Running")), None, "not the pod that is held");
 
-        assert!(index.replace(&there, vec![pod("a", "2", 1, "Running")]).is_empty());
-        assert_eq!(index.replace(&here, Vec::new()).into_iter().collect::<Vec<_>>(), [Uid::from("w")]);
+        assert!(index.replace(&there, &None, vec![pod("a", "2", 1, "Running")]).is_empty());
+        let elsewhere = Some("m".parse().expect("a name"));
+        assert!(index.replace(&here, &elsewhere, Vec::new()).is_empty(), "another namespace");
+        assert_eq!(index.replace(&here, &None, Vec::new()).into_iter().collect::<Vec<_>>(), [Uid::from("w")]);
         assert_eq!(index.remove(&there, &pod("a", "2", 2, "Running")), woken);
 
         index.put(&here, pod("a", "1", 8, "Running"));

@@ -7,6 +7,9 @@ pub mod workflows;
 pub mod index;
 pub mod queue;
 pub mod watch;
+pub mod watched;
+pub mod namespaces;
+pub mod watch_sets;
 pub mod feeds;
 pub mod config;
 pub mod gather;
@@ -29,13 +32,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::ids::{ClusterName, Namespace},
-    clusters::{Clusters, call::CallError, cluster::Cluster, health::State, identity},
+    clusters::{Clusters, call::CallError, cluster::Cluster, health::State, identity, keeper},
     controller::{
         apply::Refusals,
         events::Events,
-        feeds::{Waiting, Watched},
         index::Index,
+        namespaces::Namespaces,
         queue::{Next, Queue},
+        watched::{Waiting, Watched},
         workflows::{Stored, Uid, Workflows},
     },
     policy::Policies,
@@ -80,6 +84,8 @@ pub struct Controller {
     pub workflows: Workflows,
     /// Their pods.
     pub pods: Index,
+    /// What the namespaces say that pods go to.
+    pub namespaces: Namespaces,
     /// Whose turn it is.
     pub queue: Queue,
     /// How far the watches are.
@@ -90,6 +96,8 @@ pub struct Controller {
     pub refusals: Refusals,
     /// Where Events are handed in.
     pub events: Events,
+    /// The controller's own namespace, with its Secret and ConfigMap.
+    pub namespace: Namespace,
 }
 
 /// Runs until cancelled. Then passes under way are ended, and nothing is left running.
@@ -109,11 +117,13 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
         policies: options.policies,
         workflows: Workflows::default(),
         pods: Index::default(),
+        namespaces: Namespaces::default(),
         queue: Queue::default(),
         watched: Watched::default(),
         waiting: Waiting::default(),
         refusals: Refusals::default(),
         events,
+        namespace: options.namespace.clone(),
     });
     let mut parts = JoinSet::new();
     parts.spawn(events::post(controller.clusters.home().clone(), notes, Timestamp::now));
@@ -122,9 +132,10 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
     }
     parts.spawn(policy_status::keep(controller.clone(), options.namespace.clone(), Timestamp::now));
     parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));
-    parts.spawn(feeds::clusters(controller.clone(), options.namespace));
+    parts.spawn(keeper::keep(controller.clusters.clone(), options.namespace.clone()));
+    parts.spawn(feeds::clusters(controller.clone(), options.namespace.clone()));
     parts.spawn(feeds::policy(controller.clone()));
-    parts.spawn(feeds::pods(controller.clone(), options.managed.clone()));
+    parts.spawn(watch_sets::keep(controller.clone(), options.managed.clone()));
     parts.spawn(feeds::workflows(controller.clone(), options.managed, options.instance_id));
     tokio::select! {
         () = cancelled.cancelled() => Ok(()),

@@ -1,6 +1,6 @@
 //! One pass over one workflow: gather, decide, authorize, write, apply.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    api::{ids::ClusterName, status::WorkflowPhase, strict, workflow::Workflow},
+    api::{ids::Target, status::WorkflowPhase, strict, workflow::Workflow},
     clusters::call::CallError,
     controller::{
         Controller,
@@ -20,7 +20,11 @@ use crate::{
         status::{self, Wanted},
         workflows::{Kind, Stored, Uid},
     },
-    engine::{self, observed::ClusterState, plan::Plan},
+    engine::{
+        self,
+        observed::{ClusterState, Observed},
+        plan::Plan,
+    },
 };
 
 /// Characters of the message of an invalid spec: the mistakes stand first, and objects must stay small.
@@ -88,7 +92,7 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
         controller.refusals.forget(&stored.uid);
     }
     let applied = apply::apply(controller, stored, authorized).await;
-    let came_back = wait_for_clusters(controller, stored, &plan, &observed.clusters);
+    let came_back = wait_for_clusters(controller, stored, &plan, &observed);
     Ok(match applied {
         Applied::Unsure => Next::Retry,
         Applied::Refused => Next::Again,
@@ -150,21 +154,16 @@ async fn refresh(controller: &Controller, stored: &Stored) -> Next {
 
 /// Notes which clusters the workflow waits for, so that it is woken when one of them comes back. True if one of them did
 /// while this pass was under way, before anybody knew that it was waited for.
-fn wait_for_clusters(
-    controller: &Controller,
-    stored: &Stored,
-    plan: &Plan,
-    clusters: &BTreeMap<ClusterName, ClusterState>,
-) -> bool {
-    let open = gather::open_targets(&plan.status, controller.home());
-    let down: HashSet<ClusterName> = open.filter(|name| clusters.get(name) != Some(&ClusterState::Ready)).collect();
+fn wait_for_clusters(controller: &Controller, stored: &Stored, plan: &Plan, observed: &Observed) -> bool {
+    let open = gather::open_targets(&plan.status, controller.home(), &stored.workflow);
+    let down: HashSet<Target> = open.filter(|it| observed.state_of(it) != Some(&ClusterState::Ready)).collect();
     if down.is_empty() {
         controller.waiting.forget(&stored.uid);
         return false;
     }
-    controller.waiting.set(&stored.uid, down.clone());
-    let now = gather::cluster_states(controller);
-    down.iter().any(|name| now.get(name) == Some(&ClusterState::Ready))
+    controller.waiting.set(&stored.uid, down.iter().map(|target| target.cluster.clone()).collect());
+    let now = gather::states(controller);
+    down.iter().any(|target| now.of(target) == Some(&ClusterState::Ready))
 }
 
 /// What is wrong with the spec as JSON: a field that nobody reads, or a value of the wrong kind. Only asked before the first

@@ -45,11 +45,11 @@ impl<'a> From<&'a Plan> for Wanted<'a> {
 }
 
 /// The workflows of one namespace, or of all, at home.
-pub fn api(home: &Cluster, namespace: Option<&str>) -> Api<DynamicObject> {
+pub fn api(client: kube::Client, namespace: Option<&str>) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<Workflow>(&());
     match namespace {
-        Some(namespace) => Api::namespaced_with(home.client(), namespace, &resource),
-        None => Api::all_with(home.client(), &resource),
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
     }
 }
 
@@ -68,7 +68,7 @@ pub async fn write(home: &Cluster, stored: &Stored, wanted: Wanted<'_>) -> Resul
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let object = DynamicObject { types: Some(TypeMeta::resource::<Workflow>()), metadata, data: Value::Object(fields) };
-    let api = api(home, Some(&namespace));
+    let api = api(home.client(), Some(&namespace));
     let written = home.call(api.replace(&name, &PostParams::default(), &object)).await?;
     Ok(Some(workflows::sort(written)))
 }
@@ -76,7 +76,7 @@ pub async fn write(home: &Cluster, stored: &Stored, wanted: Wanted<'_>) -> Resul
 /// Reads the object anew; `None`: it is gone, or another has taken its name.
 pub async fn read(home: &Cluster, stored: &Stored) -> Result<Option<Arc<Stored>>, CallError> {
     let metadata = &stored.workflow.metadata;
-    let api = api(home, Some(metadata.namespace.as_deref().unwrap_or_default()));
+    let api = api(home.client(), Some(metadata.namespace.as_deref().unwrap_or_default()));
     let object = home.call(api.get_opt(metadata.name.as_deref().unwrap_or_default())).await?;
     Ok(object.filter(|object| object.metadata.uid == metadata.uid).map(|object| {
         let uid: Uid = stored.uid.clone();

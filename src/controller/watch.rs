@@ -37,8 +37,8 @@ const LIFE_MIN: Duration = Duration::from_secs(1);
 
 /// What is watched.
 pub struct Source<K> {
-    /// The kind and namespace.
-    pub api: Api<K>,
+    /// The kind and namespace, by the cluster's client of the moment.
+    pub api: Box<dyn Fn(kube::Client) -> Api<K> + Send + Sync>,
     /// Which labels the objects bear.
     pub labels: Option<String>,
     /// Which fields the objects have.
@@ -65,27 +65,44 @@ where
     K: Clone + DeserializeOwned + Debug + Resource + Send + 'static,
 {
     let mut pause = PAUSE_FIRST;
+    let kind = (source.api)(cluster.client()).resource_url().to_owned();
+    let mut log = Log { cluster: cluster.clone(), kind, said: None };
     loop {
         cluster.ready().await;
         match list(&cluster, &source).await {
             Ok((objects, version)) => {
                 let mut from = Following { version, listed: Some(objects), has_lived: false };
-                resume(&cluster, &source, &mut from, &mut tell).await;
+                resume(&cluster, &source, &mut from, &mut tell, &mut log).await;
                 if from.has_lived {
                     pause = PAUSE_FIRST;
-                } else {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_LAST);
+                    continue;
                 }
             }
             Err(CallError::Refused(status)) => {
-                tracing::warn!(cluster = %cluster.name(), kind = source.api.resource_url(), reason = status.message, "can't list");
-                tell(Change::Refused(format!("can't list: {}", CallError::Refused(status))));
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE_LAST);
+                let reason = format!("can't list: {}", CallError::Refused(status));
+                log.refused(&reason);
+                tell(Change::Refused(reason));
             }
             // The call has told the breaker.
             Err(CallError::Unreachable(_)) => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_LAST);
+    }
+}
+
+/// Says once what is refused, however often it is tried.
+struct Log {
+    cluster: Arc<Cluster>,
+    kind: String,
+    said: Option<String>,
+}
+
+impl Log {
+    fn refused(&mut self, reason: &str) {
+        if self.said.as_deref() != Some(reason) {
+            tracing::warn!(cluster = %self.cluster.name(), kind = self.kind, reason, "it is tried again and again");
+            self.said = Some(reason.to_owned());
         }
     }
 }
@@ -94,6 +111,9 @@ async fn list<K>(cluster: &Cluster, source: &Source<K>) -> Result<(Vec<K>, Strin
 where
     K: Clone + DeserializeOwned + Debug + Resource,
 {
+    // What a list lacks counts as gone, so it must be the right cluster's.
+    cluster.verify().await?;
+    let api = (source.api)(cluster.client());
     let mut objects = Vec::new();
     let mut params = ListParams {
         label_selector: source.labels.clone(),
@@ -103,7 +123,7 @@ where
     };
     loop {
         // A list that takes more pages than the history lasts ends in 410, which is a failure like any other: from the start.
-        let mut page = cluster.call(source.api.list(&params)).await?;
+        let mut page = cluster.call(api.list(&params)).await?;
         page.items.iter_mut().for_each(source.strip);
         objects.append(&mut page.items);
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
@@ -124,6 +144,8 @@ struct Following<K> {
 
 /// Why one watch request is over.
 enum Over {
+    /// The cluster is spoken to by another client now: go on through that one.
+    Reconnected,
     /// Go on from where it was.
     Ended,
     /// Something went wrong; the version may still be good.
@@ -135,8 +157,13 @@ enum Over {
 }
 
 /// Follows from a version, over as many watch requests as it takes. Returns when only a list helps.
-async fn resume<K>(cluster: &Cluster, source: &Source<K>, from: &mut Following<K>, tell: &mut impl FnMut(Change<K>))
-where
+async fn resume<K>(
+    cluster: &Cluster,
+    source: &Source<K>,
+    from: &mut Following<K>,
+    tell: &mut impl FnMut(Change<K>),
+    log: &mut Log,
+) where
     K: Clone + DeserializeOwned + Debug + Resource,
 {
     let mut failures = 0;
@@ -144,25 +171,36 @@ where
         cluster.ready().await;
         let begun = Instant::now();
         let before = from.version.clone();
-        let over = watch(cluster, source, from, tell).await;
+        let mut clients = cluster.subscribe_client();
+        let over = tokio::select! {
+            over = watch(cluster, source, from, tell, log) => over,
+            // It fails only if the sender is gone, and the cluster holds it.
+            _ = clients.changed() => Over::Reconnected,
+        };
         let has_lived = from.listed.is_none() && LIFE_MIN <= begun.elapsed();
         from.has_lived |= has_lived;
         match over {
             Over::Expired => return,
+            Over::Reconnected => {}
             Over::Ended if has_lived => failures = 0,
             Over::Refused(status) if failures + 1 == FAILURES_MAX || is_lasting(&status) => {
-                tracing::warn!(cluster = %cluster.name(), kind = source.api.resource_url(), reason = status.message, "can't watch");
+                let reason = format!("can't watch: {}", CallError::Refused(status));
+                log.refused(&reason);
                 // What was listed is still worth something: ends of pods are noticed by it.
                 if let Some(objects) = from.listed.take() {
                     tell(Change::Listed(objects));
                 }
-                tell(Change::Refused(format!("can't watch: {}", CallError::Refused(status))));
+                tell(Change::Refused(reason));
                 return;
             }
             Over::Ended | Over::Failed | Over::Refused(_) => {
                 failures = if from.version == before { failures + 1 } else { 1 };
                 tokio::time::sleep(PAUSE_FIRST.saturating_mul(1 << failures)).await;
             }
+        }
+        // What comes next must be the same cluster's as what was listed.
+        if cluster.verify().await.is_err() {
+            failures += 1;
         }
     }
 }
@@ -177,17 +215,19 @@ async fn watch<K>(
     source: &Source<K>,
     from: &mut Following<K>,
     tell: &mut impl FnMut(Change<K>),
+    log: &mut Log,
 ) -> Over
 where
     K: Clone + DeserializeOwned + Debug + Resource,
 {
+    let api = (source.api)(cluster.client());
     let params = WatchParams {
         label_selector: source.labels.clone(),
         field_selector: source.fields.clone(),
         bookmarks: true,
         ..WatchParams::default()
     };
-    let mut events = match call::bounded(BEGIN_TIMEOUT, source.api.watch(&params, &from.version)).await {
+    let mut events = match call::bounded(BEGIN_TIMEOUT, api.watch(&params, &from.version)).await {
         Ok(events) => events.map_err(call::classify).boxed(),
         Err(error) => {
             if let CallError::Unreachable(reason) = &error {
@@ -196,11 +236,17 @@ where
             return failed(cluster, error);
         }
     };
+    cluster.heard();
     if let Some(objects) = from.listed.take() {
+        log.said = None;
         tell(Change::Listed(objects));
     }
     loop {
-        let mut object = match timeout(SILENCE, events.next()).await {
+        let event = timeout(SILENCE, events.next()).await;
+        if let Ok(Some(Ok(_))) = &event {
+            cluster.heard();
+        }
+        let mut object = match event {
             Err(_) | Ok(None) => return Over::Ended,
             Ok(Some(Err(error))) => return failed(cluster, error),
             Ok(Some(Ok(WatchEvent::Error(status)))) => return failed(cluster, CallError::Refused(status)),

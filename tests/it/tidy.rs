@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "policy/decision",
     "policy/digest",
     "clusters/rest_config",
+    "clusters/renewal",
     "clusters/settings",
 ];
 

@@ -9,7 +9,10 @@ use kube::{
 use landfall::api::workflow::Workflow;
 use serde_json::json;
 
-use crate::controller::world::{Gate, ROLES, Side, World, node, one_pod, outcome};
+use crate::controller::{
+    gate::Gate,
+    world::{ROLES, Side, World, node, one_pod, outcome},
+};
 
 #[tokio::test]
 async fn workflow_waits_for_its_cluster_and_others_do_not() {

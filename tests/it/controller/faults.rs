@@ -8,7 +8,10 @@ use kube::{
 use landfall::api::workflow::Workflow;
 use serde_json::json;
 
-use crate::controller::world::{Gate, ROLES, World, one_pod, outcome};
+use crate::controller::{
+    gate::Gate,
+    world::{ROLES, World, one_pod, outcome},
+};
 
 #[tokio::test]
 async fn controller_killed_between_status_and_create_makes_one_pod() {

@@ -2,6 +2,10 @@
 
 mod clusters;
 mod faults;
+mod gate;
+mod identity;
+mod links;
+mod namespaces;
 mod policy_status;
 mod roles;
 mod runs;

@@ -14,7 +14,10 @@ use landfall::{
 use serde_json::json;
 
 use crate::{
-    controller::world::{Gate, ROLES, Side, World, node, one_pod, outcome},
+    controller::{
+        gate::Gate,
+        world::{ROLES, Side, World, node, one_pod, outcome},
+    },
     support::modules,
 };
 

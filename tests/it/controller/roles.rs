@@ -12,7 +12,10 @@ use landfall::{
 use serde_json::{Value, json};
 
 use crate::{
-    controller::world::{Gate, ROLES, World, node, one_pod, outcome},
+    controller::{
+        gate::Gate,
+        world::{ROLES, World, node, one_pod, outcome},
+    },
     support::modules::DENY_ALL,
 };
 

@@ -1,25 +1,23 @@
-//! Two clusters in this process, a controller at home, and a gate before each through which the controller speaks to it:
-//! what a network does to it, the gate does. The clusters, the policy and the controller are the real ones.
+//! Two clusters in this process, a controller at home, and a gate (`gate.rs`) before each. The clusters, the policy and the
+//! controller are the real ones.
 
-use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::body::Body as Reply;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{StreamExt, TryStreamExt};
-use http::{Method, Request, Response};
-use http_body_util::{BodyStream, StreamBody};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
-    client::Body,
+    runtime::wait,
 };
 use landfall::{
     api::{ids::ClusterName, workflow::Workflow},
-    clusters::{Clusters, health::State, rest_config::Allowed},
+    clusters::{Clusters, cluster::Cluster, health::State, rest_config::Allowed},
     controller,
     local::{
-        apiserver::{self, ApiServer},
+        apiserver::{self, ApiServer, Listening},
         logs::Logs,
         runtime::{self, Runtime},
     },
@@ -34,39 +32,17 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, Service};
+
+use crate::controller::gate::{self, Gate};
 
 /// Longer than anything here takes on a loaded machine. It only ends tests that would hang.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the gate before a cluster does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Gate {
-    /// Let everything through.
-    Open,
-    /// Let nothing through.
-    Closed,
-    /// Let creates of pods get lost on their way, without an answer.
-    LosePods,
-    /// Refuse all that concerns Secrets, as where the right to it is missing.
-    RefuseSecrets,
-    /// Refuse to watch pods, but not to list them.
-    RefuseWatches,
-    /// Refuse what is applied, as where the right to patch is missing.
-    RefuseApplies,
-    /// Refuse to show a single pod.
-    RefusePods,
-    /// Answer writes of the workflow `contested` as if another had been quicker, though nobody was.
-    Contest,
-    /// Change the workflow just before the controller's next write of it reaches the server.
-    Meddle,
-    /// Keep writes of workflows waiting.
-    HoldWorkflows,
-}
-
 /// One cluster.
 pub struct Side {
     pub server: ApiServer,
+    /// What the controller reaches: `server`, unless another takes its place.
+    pub behind: watch::Sender<ApiServer>,
     pub gate: watch::Sender<Gate>,
     /// How many creates of pods got lost, requests were refused, or writes are kept waiting.
     pub lost: watch::Sender<u32>,
@@ -180,6 +156,28 @@ impl World {
         self.clusters_until(|states| states[&name.parse().unwrap()] != State::Ready).await;
     }
 
+    /// Waits until a cluster can't be used for a reason that contains this, and gives the reason.
+    pub async fn cluster_says(&self, name: &str, part: &str) -> String {
+        let name = name.parse().unwrap();
+        let reason = |states: &BTreeMap<ClusterName, State>| match states.get(&name) {
+            Some(State::Unavailable { reason, .. }) => Some(reason.clone()),
+            Some(State::Ready) | None => None,
+        };
+        self.clusters_until(|states| reason(states).is_some_and(|reason| reason.contains(part))).await;
+        reason(&self.clusters.as_ref().unwrap().states()).unwrap_or_default()
+    }
+
+    /// The connection of the controller that was started last.
+    pub fn cluster(&self, name: &str) -> Arc<Cluster> {
+        self.clusters.as_ref().unwrap().get(&name.parse().unwrap()).unwrap()
+    }
+
+    /// What the controller ended with.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        let (_, task) = self.running.take().unwrap();
+        task.await.unwrap()
+    }
+
     async fn clusters_until(&self, holds: impl Fn(&BTreeMap<ClusterName, State>) -> bool) {
         let clusters = self.clusters.as_ref().unwrap();
         let mut versions = clusters.subscribe();
@@ -209,7 +207,17 @@ impl Side {
         let namespaces = ["argo", "elsewhere", "other-ns"].map(str::to_owned).to_vec();
         let server = ApiServer::new(apiserver::Options { name: name.to_owned(), logs: Logs::default(), namespaces });
         server.ensure_service_account("argo", "workflow");
-        Side { server, gate: watch::Sender::new(Gate::Open), lost: watch::Sender::new(0), runtime: None }
+        Side::of(server)
+    }
+
+    fn of(server: ApiServer) -> Side {
+        Side {
+            behind: watch::Sender::new(server.clone()),
+            server,
+            gate: watch::Sender::new(Gate::Open),
+            lost: watch::Sender::new(0),
+            runtime: None,
+        }
     }
 
     fn run_pods(&mut self) {
@@ -223,49 +231,40 @@ impl Side {
     }
 
     /// The cluster as the controller sees it.
-    fn gated_client(&self) -> Client {
-        let (server, gate, lost) = (self.server.clone(), self.gate.clone(), self.lost.clone());
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let (mut server, gate, lost) = (server.clone(), gate.clone(), lost.clone());
-            async move {
-                let now = *gate.borrow();
-                match now {
-                    Gate::Open => {}
-                    Gate::Closed => return Err(BoxError::from("connection refused by the gate")),
-                    Gate::LosePods if is(&request, Method::POST, "/pods") => {
-                        lost.send_modify(|lost| *lost += 1);
-                        return std::future::pending().await;
-                    }
-                    Gate::Meddle if is(&request, Method::PUT, "/workflows/") => {
-                        gate.send_replace(Gate::Open);
-                        meddle(&server.client(), request.uri().path()).await;
-                    }
-                    Gate::HoldWorkflows if is(&request, Method::PUT, "/workflows/") => {
-                        lost.send_modify(|lost| *lost += 1);
-                        drop(gate.subscribe().wait_for(|gate| *gate == Gate::Open).await);
-                    }
-                    Gate::Contest if is(&request, Method::PUT, "/workflows/contested") => {
-                        return Ok(refusal(409, "Conflict", &lost));
-                    }
-                    now if is_refused(now, &request) => return Ok(refusal(403, "Forbidden", &lost)),
-                    Gate::LosePods
-                    | Gate::Meddle
-                    | Gate::Contest
-                    | Gate::RefusePods
-                    | Gate::HoldWorkflows
-                    | Gate::RefuseApplies
-                    | Gate::RefuseSecrets
-                    | Gate::RefuseWatches => {}
-                }
-                let (parts, body) = server.call(request).await.map_err(BoxError::from)?.into_parts();
-                // An outage also breaks what is under way.
-                let mut gate = gate.subscribe();
-                let closed = async move { drop(gate.wait_for(|gate| *gate == Gate::Closed).await) };
-                let frames = BodyStream::new(body).take_until(Box::pin(closed));
-                Ok(Response::from_parts(parts, Reply::new(StreamBody::new(frames))))
-            }
-        });
-        Client::new(service, "default")
+    pub fn gated_client(&self) -> Client {
+        gate::client(self.behind.clone(), self.gate.clone(), self.lost.clone())
+    }
+
+    /// The cluster on a port of its own, without the gate.
+    pub async fn listen(&self) -> Listening {
+        self.server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap()
+    }
+
+    /// What the Secret says of it to reach it there, with some fields replaced.
+    pub fn rest_config(&self, listening: &Listening, changes: Value) -> Value {
+        let mut config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": self.server.token()});
+        json_patch::merge(&mut config, &changes);
+        json!(STANDARD.encode(config.to_string()))
+    }
+
+    /// The UID by which the cluster is told from others.
+    pub async fn uid(&self) -> String {
+        let namespaces: Api<Namespace> = Api::all(self.client());
+        namespaces.get("kube-system").await.unwrap().metadata.uid.unwrap()
+    }
+
+    /// Changes an object at once, whoever else does.
+    pub async fn patch<K>(&self, namespace: &str, name: &str, patch: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        self.api::<K>(namespace).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+    }
+
+    /// The same cluster behind a gate of its own, as another home sees it.
+    pub fn shared(&self) -> Side {
+        Side::of(self.server.clone())
     }
 
     pub fn api<K>(&self, namespace: &str) -> Api<K>
@@ -304,6 +303,14 @@ impl Side {
             Ok(found) => found,
             Err(last) => panic!("waited in vain, last seen: {last:#?}"),
         }
+    }
+
+    /// Waits until a workflow is no more.
+    pub async fn until_gone(&self, workflow: &Workflow) {
+        let api: Api<Workflow> = self.api(&workflow.namespace().unwrap());
+        let (name, uid) = (workflow.name_any(), workflow.uid().unwrap());
+        let gone = wait::await_condition(api, &name, wait::conditions::is_deleted(&uid));
+        tokio::time::timeout(PATIENCE, gone).await.expect("waited in vain for an end").unwrap();
     }
 
     /// Waits for a pod that is so.
@@ -387,39 +394,6 @@ impl Side {
         let api: Api<Pod> = self.api(&pod.namespace().unwrap());
         api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
-}
-
-fn is(request: &Request<Body>, method: Method, path: &str) -> bool {
-    request.method() == method && request.uri().path().contains(path)
-}
-
-fn is_watch(request: &Request<Body>, path: &str) -> bool {
-    is(request, Method::GET, path) && request.uri().query().is_some_and(|query| query.contains("watch=true"))
-}
-
-fn is_refused(gate: Gate, request: &Request<Body>) -> bool {
-    match gate {
-        Gate::RefuseSecrets => is(request, Method::GET, "/secrets"),
-        Gate::RefuseApplies => request.method() == Method::PATCH,
-        Gate::RefuseWatches => is_watch(request, "/pods"),
-        Gate::RefusePods => is(request, Method::GET, "/pods/"),
-        Gate::Open | Gate::Closed | Gate::LosePods | Gate::Meddle | Gate::HoldWorkflows | Gate::Contest => false,
-    }
-}
-
-fn refusal(code: u16, reason: &str, refused: &watch::Sender<u32>) -> Response<Reply> {
-    refused.send_modify(|refused| *refused += 1);
-    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
-        "message": "forbidden by the gate", "code": code});
-    Response::builder().status(code).body(Reply::from(status.to_string())).unwrap()
-}
-
-async fn meddle(client: &Client, path: &str) {
-    let mut parts = path.rsplit('/');
-    let (name, _, namespace) = (parts.next().unwrap(), parts.next(), parts.next().unwrap());
-    let api: Api<Workflow> = Api::namespaced(client.clone(), namespace);
-    let patch = json!({"metadata": {"labels": {"meddled": "yes"}}});
-    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
 /// A workflow of one step that goes where the fields of the template say.
