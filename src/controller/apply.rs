@@ -18,7 +18,7 @@ use crate::{
     clusters::{call::CallError, cluster::Cluster},
     controller::{
         Controller,
-        authorize::Authorized,
+        authorize::{self, Authorized},
         gather, index,
         workflows::{Stored, Uid},
     },
@@ -104,7 +104,7 @@ async fn create_pod(
     let params = PostParams::default();
     // The call may have waited long for its turn, so what allows it is looked at when it begins.
     let created = cluster.call(async {
-        if !still_holds(controller, stored, generation) {
+        if !still_holds(controller, stored, create, generation) {
             return Ok(None);
         }
         api.create(&params, &create.pod).await.map(Some)
@@ -154,14 +154,16 @@ fn outside(cluster: &Cluster, target: &Target) -> Option<String> {
     ))
 }
 
-/// Whether the decision to create is still good: policy is what it was asked under, and the workflow is still there to
-/// have pods.
-fn still_holds(controller: &Controller, stored: &Stored, generation: u64) -> bool {
+/// Whether the decision to create is still good: policy is what it was asked under, the workflow is still there to have
+/// pods, and the namespace still takes them.
+fn still_holds(controller: &Controller, stored: &Stored, create: &CreatePod, generation: u64) -> bool {
     let is_live = controller
         .workflows
         .get(&stored.uid)
         .is_some_and(|newest| newest.workflow.metadata.deletion_timestamp.is_none());
-    is_live && controller.policies.state().generation == generation
+    is_live
+        && controller.policies.state().generation == generation
+        && authorize::still_takes(controller, &stored.workflow, create)
 }
 
 /// Whether the same request can't ever succeed. A quota frees up, conflicts and busy servers pass.

@@ -13,6 +13,7 @@ pub mod watch_sets;
 pub mod feeds;
 pub mod config;
 pub mod gather;
+pub mod landing;
 pub mod authorize;
 pub mod status;
 pub mod apply;

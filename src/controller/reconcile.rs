@@ -1,6 +1,6 @@
 //! One pass over one workflow: gather, decide, authorize, write, apply.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use crate::{
         authorize::Desk,
         deletion, events,
         gather::{self, Gathered},
+        landing,
         queue::Next,
         status::{self, Wanted},
         workflows::{Kind, Stored, Uid},
@@ -66,20 +67,23 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
     }
     let problem = invalid(stored);
     let Gathered { mut observed, is_incomplete } = gather::gather(controller, stored).await;
-    let mut desk = Desk::new(&controller.policies, controller.home(), &stored.workflow, now);
+    let mut desk = Desk::new(controller, &stored.workflow, now);
+    let mut held = BTreeSet::new();
     let (plan, authorized) = loop {
-        // Ends: each round denies at least one more node.
+        // Ends: each round denies or holds at least one more node.
         let plan = match &problem {
             Some(problem) => engine::refuse(&stored.workflow, &observed, problem, now),
             None => engine::reconcile(&stored.workflow, &observed, now),
         };
         match desk.authorize(&plan.actions).await? {
             Ok(authorized) => break (plan, authorized),
-            Err(denials) => {
-                let known = observed.denials.len();
-                observed.denials.extend(denials);
-                if observed.denials.len() == known {
-                    bail!("the plan goes on creating a pod that policy denied");
+            Err(objections) => {
+                let known = observed.denials.len() + observed.holds.len();
+                observed.denials.extend(objections.denials);
+                observed.holds.extend(objections.holds);
+                held.extend(objections.held);
+                if observed.denials.len() + observed.holds.len() == known {
+                    bail!("the plan goes on creating a pod that policy denied or could not be asked about");
                 }
             }
         }
@@ -92,12 +96,14 @@ async fn run(controller: &Controller, stored: &Stored, now: Timestamp) -> anyhow
         controller.refusals.forget(&stored.uid);
     }
     let applied = apply::apply(controller, stored, authorized).await;
-    let came_back = wait_for_clusters(controller, stored, &plan, &observed);
+    let came_back = wait_for_clusters(controller, stored, (&plan, &held), &observed);
     Ok(match applied {
         Applied::Unsure => Next::Retry,
         Applied::Refused => Next::Again,
         Applied::Done if is_incomplete => Next::Retry,
         Applied::Done if came_back => Next::Again,
+        // What is waited for wakes the workflow; that it isn't wanted any more does not.
+        Applied::Done if !held.is_empty() => Next::Retry,
         Applied::Done => at(plan.wake_at, now),
     })
 }
@@ -152,18 +158,24 @@ async fn refresh(controller: &Controller, stored: &Stored) -> Next {
     }
 }
 
-/// Notes which clusters the workflow waits for, so that it is woken when one of them comes back. True if one of them did
-/// while this pass was under way, before anybody knew that it was waited for.
-fn wait_for_clusters(controller: &Controller, stored: &Stored, plan: &Plan, observed: &Observed) -> bool {
+/// Notes which clusters the workflow waits for, so that it is woken when one of them comes back, or tells of a namespace that
+/// nothing was known of. True if one of them did while this pass was under way, before anybody knew that it was waited for.
+fn wait_for_clusters(
+    controller: &Controller,
+    stored: &Stored,
+    (plan, held): (&Plan, &BTreeSet<Target>),
+    observed: &Observed,
+) -> bool {
     let open = gather::open_targets(&plan.status, controller.home(), &stored.workflow);
     let down: HashSet<Target> = open.filter(|it| observed.state_of(it) != Some(&ClusterState::Ready)).collect();
-    if down.is_empty() {
+    if down.is_empty() && held.is_empty() {
         controller.waiting.forget(&stored.uid);
         return false;
     }
-    controller.waiting.set(&stored.uid, down.iter().map(|target| target.cluster.clone()).collect());
+    controller.waiting.set(&stored.uid, down.iter().chain(held).map(|target| target.cluster.clone()).collect());
     let now = gather::states(controller);
     down.iter().any(|target| now.of(target) == Some(&ClusterState::Ready))
+        || held.iter().any(|target| landing::look(controller, target).is_told())
 }
 
 /// What is wrong with the spec as JSON: a field that nobody reads, or a value of the wrong kind. Only asked before the first

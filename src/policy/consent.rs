@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 
 use crate::{
     api::{
-        contract::{ANNOTATION_ACCEPT_FROM, ANNOTATION_ACCEPT_SERVICE_ACCOUNTS},
+        contract::{ANNOTATION_ACCEPT_FROM, ANNOTATION_ACCEPT_SERVICE_ACCOUNTS, PREFIX_POLICY},
         ids::{ClusterName, Namespace, Target},
     },
     policy::{
@@ -19,8 +19,6 @@ use crate::{
     },
 };
 
-/// Only labels and annotations that begin with this are told to modules, and recorded: others may hold anything.
-pub const KEYS_SHOWN: &str = "policy.landfall.dev/";
 /// With a label's key behind it, the attribute that has its value.
 const ATTRIBUTE_LABEL: &str = "target-label:";
 /// With an annotation's key behind it, the attribute that has its value.
@@ -163,7 +161,7 @@ pub fn refused(request: &Request) -> Option<Denial> {
         }
         Landing::TooLong(bytes) => {
             let reason = format!(
-                "the labels and annotations \"{KEYS_SHOWN}…\" of {place} are {bytes} bytes, and modules are told at most \
+                "the labels and annotations \"{PREFIX_POLICY}…\" of {place} are {bytes} bytes, and modules are told at most \
                  {ATTRIBUTES_BYTES_MAX}"
             );
             (CODE_ATTRIBUTES_LIMIT, reason)
@@ -249,7 +247,13 @@ fn with<T: fmt::Display>(given: Option<&Given<T>>, more: String) -> (bool, Strin
     (given.is_some(), entries.chain([more]).collect::<Vec<_>>().join(","))
 }
 
-/// What modules are told of a namespace: its labels and annotations whose key begins with [`KEYS_SHOWN`].
+/// Whether an attribute tells of the target's namespace.
+pub fn is_of_target(name: &str) -> bool {
+    name.starts_with(ATTRIBUTE_LABEL) || name.starts_with(ATTRIBUTE_ANNOTATION)
+}
+
+/// What modules are told of a namespace: its labels and annotations whose key begins with [`PREFIX_POLICY`]. Others may hold
+/// anything, and records show what modules are told.
 ///
 /// # Errors
 /// How many bytes they are, if that is too much. To leave some out could turn a denial into its opposite.
@@ -259,7 +263,7 @@ pub fn attributes(
 ) -> Result<Vec<(String, String)>, usize> {
     let mut attributes = Vec::new();
     for (prefix, pairs) in [(ATTRIBUTE_LABEL, labels), (ATTRIBUTE_ANNOTATION, annotations)] {
-        let shown = pairs.iter().filter(|(key, _)| key.starts_with(KEYS_SHOWN));
+        let shown = pairs.iter().filter(|(key, _)| key.starts_with(PREFIX_POLICY));
         attributes.extend(shown.map(|(key, value)| (format!("{prefix}{key}"), value.clone())));
     }
     let bytes = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();

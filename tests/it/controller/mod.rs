@@ -1,6 +1,7 @@
 //! The controller on two clusters of this process: whole workflows, policy, lost clusters, crashes.
 
 mod clusters;
+mod consent;
 mod faults;
 mod gate;
 mod identity;
