@@ -81,9 +81,10 @@ async fn accept(server: ApiServer, listener: TcpListener, stop: CancellationToke
     connections.shutdown().await;
 }
 
-/// Whoever lacks the token gets nothing but a refusal; not even the body is read.
-async fn answer(server: ApiServer, request: Request<Incoming>) -> Result<Response<routes::Body>, Infallible> {
-    if server.lets_in(request.headers()) {
+/// Whoever lacks a token gets nothing but a refusal; not even the body is read.
+async fn answer(server: ApiServer, mut request: Request<Incoming>) -> Result<Response<routes::Body>, Infallible> {
+    if let Some(caller) = server.caller(request.headers()) {
+        request.extensions_mut().insert(caller);
         return server.oneshot(request).await;
     }
     let refusal = Refusal::unauthorized();

@@ -2,8 +2,8 @@
 //!
 //! It is a `tower` service: `kube::Client` speaks to it directly, and [`ApiServer::listen`] puts it on a port for
 //! kubectl, which needs the token that stands in the kubeconfig. Objects live in memory. Read `routes.rs` for what is
-//! supported, `store.rs` for how objects are kept. Not here: users and permissions (who comes in may do everything),
-//! admission webhooks, schemas of custom resources.
+//! supported, `store.rs` for how objects are kept, `rbac.rs` for who may do what: the kubeconfig's user everything, a
+//! service account what roles and bindings say. Not here: admission webhooks, schemas of custom resources.
 
 use std::{
     convert::Infallible,
@@ -24,6 +24,7 @@ use tower::{BoxError, Service};
 
 use crate::local::{
     apiserver::{
+        caller::{Caller, Issued},
         decode::FieldValidation,
         refusal::Refusal,
         requests::{BODY_BYTES_MAX, Request as Parsed},
@@ -37,6 +38,7 @@ use crate::local::{
 };
 
 mod apply;
+mod caller;
 mod collector;
 mod decode;
 mod defaults;
@@ -47,6 +49,7 @@ mod logs;
 mod openapi;
 mod patch;
 mod protobuf;
+mod rbac;
 mod refusal;
 mod requests;
 mod resources;
@@ -86,6 +89,7 @@ pub struct ApiServer {
 struct Shared {
     name: String,
     token: Token,
+    issued: Issued,
     store: Arc<Store>,
     logs: Logs,
     ended: CancellationToken,
@@ -105,6 +109,7 @@ impl ApiServer {
         let shared = Shared {
             name: options.name,
             token: Token::random(),
+            issued: Issued::default(),
             store: Arc::new(store),
             logs: options.logs,
             _end: ended.clone().drop_guard(),
@@ -156,7 +161,8 @@ impl ApiServer {
         kube::Client::new(self.clone(), "default")
     }
 
-    /// Serves HTTP/1 on an address until the answer is dropped or shut down. Only who sends the token is answered.
+    /// Serves HTTP/1 on an address until the answer is dropped or shut down. Only who sends a token is answered: that of
+    /// [`ApiServer::token`], or one that a TokenRequest gave to a service account.
     ///
     /// # Errors
     /// When the address can't be bound.
@@ -164,7 +170,7 @@ impl ApiServer {
         listen::listen(self.clone(), address).await
     }
 
-    /// What a request to the listener must bear as `Authorization: Bearer TOKEN`; random, so another for each server.
+    /// What a request of the administrator to the listener must bear as `Authorization: Bearer TOKEN`; random, so another for each server.
     pub fn token(&self) -> &str {
         self.shared.token.text()
     }
@@ -191,8 +197,12 @@ impl ApiServer {
         &self.shared.store
     }
 
-    fn lets_in(&self, headers: &HeaderMap) -> bool {
-        self.shared.token.is_in(headers)
+    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        caller::of(headers, &self.shared.token, &self.shared.issued, self.store())
+    }
+
+    fn issued(&self) -> &Issued {
+        &self.shared.issued
     }
 
     fn logs(&self) -> &Logs {

@@ -130,6 +130,27 @@ impl Refusal {
         Refusal::about(403, "Forbidden", resource, name, message)
     }
 
+    /// The caller lacks a right. The resource may be one that isn't stored, as a review.
+    pub fn denied(resource: Option<&Resource>, (group, plural): (&str, &str), name: &str, why: &str) -> Refusal {
+        let qualified = match resource {
+            Some(resource) => resource.qualified(),
+            None => format!("{plural}.{group}"),
+        };
+        let name_text = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+        let mut details = json!({"kind": plural});
+        for (field, value) in [("name", name), ("group", group)] {
+            if !value.is_empty() {
+                details[field] = json!(value);
+            }
+        }
+        Refusal {
+            code: 403,
+            reason: "Forbidden",
+            message: format!("{qualified}{name_text} is forbidden: {why}"),
+            details,
+        }
+    }
+
     pub fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Refusal {
         let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let listed = if texts.len() == 1 { texts[0].clone() } else { format!("[{}]", texts.join(", ")) };

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, header};
 use serde_json::Value;
 
 use crate::local::apiserver::{
+    caller::Caller,
     decode::FieldValidation,
     protobuf,
     refusal::{Answer, Refusal},
@@ -23,6 +24,8 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// What an answer is wanted as: clients that print, or that only look at metadata, say so in `Accept`.
@@ -45,7 +48,9 @@ pub struct Target<'a> {
 }
 
 impl Request {
-    pub fn new(parts: http::request::Parts, body: Bytes) -> Request {
+    /// The listener says who asks; without it the call comes from this process.
+    pub fn new(mut parts: http::request::Parts, body: Bytes) -> Request {
+        let caller = parts.extensions.remove::<Caller>().unwrap_or_else(Caller::administrator);
         let path = parts.uri.path().split('/').filter(|segment| !segment.is_empty());
         Request {
             method: parts.method,
@@ -53,6 +58,7 @@ impl Request {
             query: parts.uri.query().map(parse_query).unwrap_or_default(),
             headers: parts.headers,
             body,
+            caller,
         }
     }
 

@@ -1,13 +1,14 @@
-//! Kinds that are asked and not kept: access reviews and tokens. Everybody may do everything here.
+//! Kinds that are asked and not kept: access reviews.
 
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::local::apiserver::{
-    deletion::seconds,
+    caller::Caller,
+    rbac::{self, Deed},
     refusal::{Answer, Refusal},
     requests::Request,
+    store::{Inner, text},
 };
 
 pub const GROUP: &str = "authorization.k8s.io";
@@ -19,40 +20,49 @@ pub const KINDS: [(&str, &str, bool); 4] = [
     ("localsubjectaccessreviews", "LocalSubjectAccessReview", true),
 ];
 
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
-
-pub fn review(request: &Request, plural: &str) -> Answer<Value> {
+pub fn review(inner: &Inner, request: &Request, plural: &str, namespace: &str) -> Answer<Value> {
     let Some((_, kind, _)) = KINDS.iter().find(|(known, _, _)| *known == plural) else {
         return Err(Refusal::no_such_path());
     };
     if request.method != Method::POST {
         return Err(Refusal::method_not_allowed());
     }
+    let deed = Deed { verb: "create", group: GROUP, resource: plural, namespace, ..Deed::default() };
+    rbac::check(inner, &request.caller, &deed)?;
     let mut review = request.json()?;
     if !review.is_object() {
         return Err(Refusal::bad_request("the object provided is unrecognized"));
     }
     review["kind"] = json!(kind);
     review["apiVersion"] = json!(format!("{GROUP}/v1"));
-    let status = if plural == "selfsubjectrulesreviews" {
-        json!({
-            "incomplete": false,
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-        })
-    } else {
-        json!({"allowed": true})
+    let status = match plural {
+        "selfsubjectrulesreviews" => rules(inner, &request.caller, text(&review, "/spec/namespace")),
+        "selfsubjectaccessreviews" => answer(inner, &request.caller, &review),
+        _ => answer(inner, &subject(&review), &review),
     };
     review["status"] = status;
     Ok(review)
 }
 
-/// A token request, answered. Nobody checks the token.
-pub fn token(mut request: Value) -> Value {
-    if !request.is_object() {
-        request = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"});
-    }
-    let expires = Timestamp::now().saturating_add(TOKEN_LIFE).unwrap_or(Timestamp::MAX);
-    request["status"] = json!({"token": "local", "expirationTimestamp": seconds(expires)});
-    request
+fn answer(inner: &Inner, caller: &Caller, review: &Value) -> Value {
+    // A path is discovery or health, which everybody may read.
+    let allowed = Deed::reviewed(review).is_none_or(|deed| rbac::allows(inner, caller, &deed));
+    json!({"allowed": allowed})
+}
+
+/// Whom a review is about.
+fn subject(review: &Value) -> Caller {
+    let groups = review.pointer("/spec/groups").and_then(Value::as_array);
+    let groups = groups.into_iter().flatten().filter_map(|group| group.as_str().map(str::to_owned));
+    Caller { name: text(review, "/spec/user").to_owned(), groups: groups.collect() }
+}
+
+fn rules(inner: &Inner, caller: &Caller, namespace: &str) -> Value {
+    let is_administrator = caller.is_administrator();
+    let resources = if is_administrator { rbac::everything() } else { rbac::rules(inner, caller, namespace) };
+    let verb = if is_administrator { "*" } else { "get" };
+    json!({
+        "incomplete": false, "resourceRules": resources,
+        "nonResourceRules": [{"verbs": [verb], "nonResourceURLs": ["*"]}],
+    })
 }

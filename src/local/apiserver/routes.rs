@@ -12,6 +12,7 @@ use crate::local::apiserver::{
     ApiServer, collector, deletion,
     deletion::{DeleteOptions, Deleted},
     discovery, logs, openapi, patch,
+    rbac::{self, Deed},
     refusal::{Answer, Refusal},
     requests::{Request, Target, target},
     resources::{Id, Resource},
@@ -70,7 +71,12 @@ fn documents(server: &ApiServer, request: &Request) -> Answer<Response<Body>> {
     if let ["apis", reviews::GROUP, "v1", plural] | ["apis", reviews::GROUP, "v1", "namespaces", _, plural] =
         path.as_slice()
     {
-        return reviews::review(request, plural).map(|review| whole(201, shape::encode(&review)));
+        let namespace = match path.as_slice() {
+            [_, _, _, "namespaces", namespace, _] => *namespace,
+            _ => "",
+        };
+        let review = reviews::review(&server.store().lock(), request, plural, namespace)?;
+        return Ok(whole(201, shape::encode(&review)));
     }
     if let Some(document) = discovery::document(&resources, request).or_else(|| openapi::document(&resources, &path)) {
         return Ok(document);
@@ -79,6 +85,7 @@ fn documents(server: &ApiServer, request: &Request) -> Answer<Response<Body>> {
 }
 
 async fn objects(server: &ApiServer, request: &Request, target: &Target<'_>) -> Answer<Response<Body>> {
+    rbac::check(&server.store().lock(), &request.caller, &Deed::of(request, target))?;
     let resource = server.store().lock().resource(&Id::new(target.group, target.plural));
     let Some(resource) = resource.filter(|resource| resource.version == target.version) else {
         return Ok(text(404, "404 page not found\n"));
@@ -213,8 +220,8 @@ async fn below(
             delete_one(server, request, resource, key, &body["deleteOptions"])
         }
         ("token", &Method::POST) if resource.is("", "serviceaccounts") => {
-            find(server, resource, key)?;
-            Ok(whole(201, shape::encode(&reviews::token(request.json()?))))
+            let account = find(server, resource, key)?;
+            Ok(whole(201, shape::encode(&server.issued().issue(&account, request.json()?)?)))
         }
         ("status" | "log" | "binding" | "eviction" | "finalize" | "token", _) => Err(Refusal::method_not_allowed()),
         (_, _) => Err(Refusal::no_such_path()),
@@ -263,6 +270,7 @@ fn apply_patch(
     let written = update(server.store(), resource, key, part, &options, |object| patch.apply(resource, object));
     let written = match (written, patch.creates(resource, key)) {
         (Err(refusal), Some(object)) if refusal.code == 404 && part == Part::Main => {
+            rbac::check_creation(&server.store().lock(), &request.caller, resource, key)?;
             create(server.store(), resource, &key.namespace, object?, &options)
         }
         (written, _) => written,

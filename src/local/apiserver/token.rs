@@ -39,21 +39,31 @@ impl Token {
 
     /// Whether a request bears it. Hashes are compared, so that the time it takes tells nothing about the token.
     pub fn is_in(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(given), None) = (given.next(), given.next()) else { return false };
-        let Some((scheme, credentials)) = given.to_str().ok().and_then(|given| given.split_once(' ')) else {
-            return false;
-        };
-        let expected = match scheme.to_ascii_lowercase().as_str() {
+        let Some((scheme, credentials)) = credentials(headers) else { return false };
+        let expected = match scheme.as_str() {
             "bearer" => self.bearer,
             "basic" => self.basic,
             _ => return false,
         };
-        hash(credentials.trim()) == expected
+        hash(credentials) == expected
     }
 }
 
-fn hash(text: &str) -> [u8; 32] {
+/// The hash of the bearer token of a request, if it has one.
+pub fn bearer(headers: &HeaderMap) -> Option<[u8; 32]> {
+    credentials(headers).filter(|(scheme, _)| scheme == "bearer").map(|(_, token)| hash(token))
+}
+
+/// The one `Authorization` of a request: its scheme in lower case, and what follows.
+fn credentials(headers: &HeaderMap) -> Option<(String, &str)> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(given), None) = (given.next(), given.next()) else { return None };
+    let (scheme, credentials) = given.to_str().ok()?.split_once(' ')?;
+    Some((scheme.to_ascii_lowercase(), credentials.trim()))
+}
+
+/// What is kept of a token, and compared.
+pub fn hash(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 

@@ -16,6 +16,7 @@ use kube::{
 use landfall::local::apiserver::{ApiServer, Options};
 use serde_json::{Value, json};
 
+mod accounts;
 mod collection;
 mod deletes;
 mod kubectl;
