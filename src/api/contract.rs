@@ -24,6 +24,9 @@ pub const LABEL_HOME_UID: &str = "landfall.dev/home-uid";
 pub const LABEL_HOME_NAMESPACE: &str = "landfall.dev/home-namespace";
 /// Owner label on pods: the workflow's UID. Names repeat, UIDs don't: ownership is decided by this one.
 pub const LABEL_WORKFLOW_UID: &str = "landfall.dev/workflow-uid";
+/// Label on what `landfall cluster add` makes in a target, beside those of home: the controller's namespace at home, as there
+/// may be controllers in several.
+pub const LABEL_CONTROLLER_NAMESPACE: &str = "landfall.dev/controller-namespace";
 /// Annotation on a namespace of another cluster, its owner's consent: the homes that may run pods in it, separated by commas,
 /// each `HOME` or `HOME/NAMESPACE` with the home cluster's name and the workflows' namespace.
 pub const ANNOTATION_ACCEPT_FROM: &str = "landfall.dev/accept-from";

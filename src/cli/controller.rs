@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::ids::Namespace,
     cli::{
         Outcome,
+        connection::Connection,
         interrupt::Interrupt,
         listen::{self, Listen},
         logging, records,
@@ -42,12 +42,8 @@ pub struct Arguments {
     /// The controller's own namespace; that of the service account or of the kubeconfig's context if not given
     #[arg(short, long)]
     namespace: Option<Namespace>,
-    /// A kubeconfig; without it KUBECONFIG, then ~/.kube/config, then the service account of the pod
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
     /// A folder with policy modules, *.wasm; files that change in it are taken up
     #[arg(long, value_name = "DIR")]
     policy_dir: Option<PathBuf>,
@@ -72,7 +68,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     logging::start(arguments.log_format, logging::NORMAL)?;
     let mut interrupt = Interrupt::listen()?;
     let listener = listen::bind(&arguments.listen).await?;
-    let config = config(&arguments).await?;
+    let config = arguments.connection.config().await?;
     let namespace: Namespace = match &arguments.namespace {
         Some(namespace) => namespace.clone(),
         None => config.default_namespace.parse().context("the namespace of the kubeconfig's context")?,
@@ -114,17 +110,4 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     clusters.shutdown().await;
     policies.end_records().await;
     ended.map(|()| Outcome::Done)
-}
-
-async fn config(arguments: &Arguments) -> anyhow::Result<kube::Config> {
-    let options = KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
-    let config = match &arguments.kubeconfig {
-        Some(file) => {
-            let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("reading {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await
-        }
-        None if arguments.context.is_some() => kube::Config::from_kubeconfig(&options).await,
-        None => return kube::Config::infer().await.context("finding the cluster"),
-    };
-    config.context("finding the cluster in the kubeconfig")
 }

@@ -2,6 +2,9 @@
 //!
 //! Data goes to stdout and everything else to stderr, which is readable without colour.
 
+pub mod ask;
+pub mod cluster;
+pub mod connection;
 pub mod controller;
 pub mod crd;
 pub mod hint;
@@ -45,6 +48,12 @@ struct Landfall {
 enum Command {
     /// Run the controller: in a cluster, or from outside with a kubeconfig
     Controller(controller::Arguments),
+    /// The clusters that steps may run in beside the one of the controller
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  landfall cluster add other my-context --target-namespace argo\n  landfall cluster list\n  landfall cluster check other"
+    )]
+    Cluster(cluster::Command),
     /// Clusters in this process, for a laptop and for tests
     #[command(
         subcommand,
@@ -91,6 +100,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Controller(arguments) => threads()?.block_on(controller::run(arguments)),
+        Command::Cluster(command) => threads()?.block_on(cluster::run(command)),
         Command::Local(command) => threads()?.block_on(local::run(command)),
         Command::Policy(command) => policy::run(&command),
         Command::Crd(arguments) => crd::run(&arguments).map(|()| Outcome::Done),

@@ -6,9 +6,11 @@
 pub mod call;
 pub mod cluster;
 pub mod connect;
+pub mod grants;
 pub mod health;
 pub mod identity;
 pub mod keeper;
+pub mod kubeconfig;
 pub mod limit;
 pub mod renewal;
 pub mod rest_config;

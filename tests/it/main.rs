@@ -7,6 +7,8 @@ mod author;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clusters;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod controller;

@@ -40,6 +40,9 @@ const PURE: &[&str] = &[
     "clusters/rest_config",
     "clusters/renewal",
     "clusters/settings",
+    // What a target needs and what may be stored of a kubeconfig are shown before anything is done, so they are values.
+    "clusters/grants",
+    "clusters/kubeconfig",
 ];
 
 /// What pure code must not name.

@@ -7,7 +7,7 @@ pub mod lines;
 mod logs;
 pub mod names;
 pub mod run;
-mod span;
+pub mod span;
 pub mod tree;
 pub mod up;
 mod world;

@@ -146,7 +146,7 @@ fn writing(kubectl: &Kubectl) {
         "create role reader -n extra --verb=get --resource=pods",
         &["role.rbac.authorization.k8s.io/reader created"],
     );
-    kubectl.check("create token robot -n extra", &["local"]);
+    kubectl.check("create token robot -n extra", &["eyJ"]);
     kubectl.check("wait wf hello --for=jsonpath={.status.phase}=Running --timeout=5s", &["condition met"]);
     kubectl.check("explain workflow", &["KIND:       Workflow"]);
     kubectl.check("events", &[]);

@@ -103,8 +103,16 @@ fn files_and_flags_are_checked() {
 
 #[test]
 fn every_help_has_examples() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 17] = [
         &[],
+        &["cluster"],
+        &["cluster", "abandon"],
+        &["cluster", "add"],
+        &["cluster", "check"],
+        &["cluster", "confirm"],
+        &["cluster", "list"],
+        &["cluster", "remove"],
+        &["cluster", "rotate"],
         &["controller"],
         &["local"],
         &["local", "run"],

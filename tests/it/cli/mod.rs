@@ -2,6 +2,7 @@
 
 pub mod binary;
 mod bad_input;
+mod cluster;
 mod local_run;
 mod local_up;
 mod measured;
