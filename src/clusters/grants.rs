@@ -38,15 +38,10 @@ struct Verbs {
     verbs: &'static [&'static str],
 }
 
-/// Where pods may run: to follow them, to look before concluding that one is gone, to make and to delete them; `patch` for
-/// their finalizers and labels; their logs for `landfall logs`.
+/// Where pods may run: to follow them, to look before concluding that one is gone, to make and to delete them, and to read
+/// their logs for `landfall logs`. Nothing changes a pod once it is made.
 const IN_NAMESPACE: [Verbs; 2] = [
-    Verbs {
-        group: "",
-        resource: "pods",
-        subresource: "",
-        verbs: &["get", "list", "watch", "create", "delete", "patch"],
-    },
+    Verbs { group: "", resource: "pods", subresource: "", verbs: &["get", "list", "watch", "create", "delete"] },
     Verbs { group: "", resource: "pods", subresource: "log", verbs: &["get"] },
 ];
 /// The namespaces that pods may run in, for their owner's consent; followed one by one, by name.

@@ -19,6 +19,7 @@ use crate::cli::binary::{Ended, landfall};
 mod abandon;
 mod add;
 mod afterwards;
+mod whole;
 
 /// The controller's namespace at home, and the one that pods may run in elsewhere.
 const NAMESPACE: &str = "argo";
