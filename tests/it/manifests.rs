@@ -4,6 +4,9 @@ use std::{env, fs, path::Path};
 
 use landfall::api::crd;
 
+/// Lists the others for kustomize.
+const KUSTOMIZATION: &str = "kustomization.yaml";
+
 #[test]
 fn crds_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/crds");
@@ -21,6 +24,10 @@ fn crds_are_those_of_the_types() {
         }
         known.push(name);
     }
+    let listed = known.iter().map(|name| format!("  - {name}\n")).collect::<String>();
+    let kustomization = fs::read_to_string(folder.join(KUSTOMIZATION)).unwrap();
+    assert!(kustomization.ends_with(&format!("resources:\n{listed}")), "{KUSTOMIZATION} does not list {known:?}");
+    known.push(KUSTOMIZATION.to_owned());
     for entry in fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if !known.contains(&name) {
