@@ -63,7 +63,7 @@ async fn measure(real: bool) -> anyhow::Result<(Duration, Duration, Duration)> {
         policies: Policies::start(policy::Options::default())?,
         namespace: "argo".parse()?,
         managed: None,
-        instance_id: None,
+        settings: controller::config::parse(&Default::default()).unwrap(),
         listener: None,
     };
     let cancelled = CancellationToken::new();

@@ -79,6 +79,8 @@ object! {
         pub restarting_pod_uid: Option<String>,
         /// Ours: where its pod runs. It stands here before the pod is made.
         pub target: Option<Target>,
+        /// Ours: since when nothing is known of its pod, because its cluster doesn't answer.
+        pub lost_since: Option<Time>,
         /// Ours: the name of its pod. It stands here before the pod is made.
         pub pod_name: Option<String>,
     }

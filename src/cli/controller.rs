@@ -76,12 +76,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let managed = arguments.namespaced.then(|| arguments.managed_namespace.unwrap_or_else(|| namespace.clone()));
     let client = kube::Client::try_from(config).context("connecting to the cluster")?;
     let settings = controller::config::load(client.clone(), &namespace).await?;
-    for warning in settings.warnings {
+    for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     let options = policy::Options {
         folder: arguments.policy_dir,
-        config: settings.policy,
+        config: settings.policy.clone(),
         managed: managed.clone(),
         records: arguments.records.sink(),
         ..policy::Options::default()
@@ -89,13 +89,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let policies = tokio::task::spawn_blocking(move || Policies::start(options)).await.context("starting policy")??;
     let allowed =
         Allowed { credentials_folder: arguments.credentials_dir, insecure: arguments.allow_insecure_clusters };
-    let clusters = Clusters::new(settings.home, client, allowed, Timestamp::now);
+    let clusters = Clusters::new(settings.home.clone(), client, allowed, Timestamp::now);
     let options = controller::Options {
         clusters: clusters.clone(),
         policies: policies.clone(),
         namespace,
         managed,
-        instance_id: settings.instance_id,
+        settings,
         listener,
     };
     let cancelled = CancellationToken::new();

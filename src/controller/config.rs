@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
@@ -20,6 +21,16 @@ use crate::{
 const KEY_CLUSTER: &str = "cluster";
 /// Says which workflows are ours, as Argo's.
 const KEY_INSTANCE_ID: &str = "instanceID";
+/// How long a cluster may be away before the nodes that run there are given up.
+const KEY_CLUSTER_LOST_TIMEOUT: &str = "clusterLostTimeout";
+
+/// Where the ConfigMap doesn't say: longer than a control plane takes to be upgraded or mended, and short enough that
+/// somebody who waits for a workflow learns of it the same day.
+const CLUSTER_LOST_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
+/// A shorter time than this would give up pods over a server that is restarted.
+const CLUSTER_LOST_TIMEOUT_MIN: SignedDuration = SignedDuration::from_mins(1);
+/// The longest time, which is as good as for ever.
+const CLUSTER_LOST_TIMEOUT_MAX: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Keys that others read: Argo's, and `images`, which the runtime of local clusters reads.
 const KEYS_OF_OTHERS: &[&str] = &[
@@ -66,6 +77,8 @@ pub struct Settings {
     pub home: ClusterName,
     /// Which workflows are ours: those that bear this ID, or with none, those that bear none. Read at the start only.
     pub instance_id: Option<String>,
+    /// How long a cluster may be away before the nodes that run there are given up.
+    pub cluster_lost_timeout: SignedDuration,
     /// What it says of policy.
     pub policy: Config,
     /// What is probably not meant as it is written.
@@ -82,7 +95,21 @@ pub fn parse(data: &BTreeMap<String, String>) -> anyhow::Result<Settings> {
     let home = named(KEY_CLUSTER).map_or_else(|| Ok(ClusterName::home()), str::parse);
     let home = home.map_err(|error| anyhow!("{KEY_CLUSTER}: {error}"))?;
     let (policy, warnings) = Config::parse(text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES))?;
-    Ok(Settings { home, instance_id: named(KEY_INSTANCE_ID).map(str::to_owned), policy, warnings })
+    let cluster_lost_timeout = named(KEY_CLUSTER_LOST_TIMEOUT).map_or(Ok(CLUSTER_LOST_TIMEOUT), lost_timeout)?;
+    let instance_id = named(KEY_INSTANCE_ID).map(str::to_owned);
+    Ok(Settings { home, instance_id, cluster_lost_timeout, policy, warnings })
+}
+
+/// A time as Go writes it: `30m`, `1h30m`.
+fn lost_timeout(text: &str) -> anyhow::Result<SignedDuration> {
+    let given: SignedDuration =
+        text.parse().map_err(|_| anyhow!("{KEY_CLUSTER_LOST_TIMEOUT}: {text:?} is not a time as 30m or 1h30m"))?;
+    if !(CLUSTER_LOST_TIMEOUT_MIN..=CLUSTER_LOST_TIMEOUT_MAX).contains(&given) {
+        return Err(anyhow!(
+            "{KEY_CLUSTER_LOST_TIMEOUT}: {text} is not between {CLUSTER_LOST_TIMEOUT_MIN:#} and {CLUSTER_LOST_TIMEOUT_MAX:#}"
+        ));
+    }
+    Ok(given)
 }
 
 /// Reads the ConfigMap of the controller's namespace as it is now; without one, everything has its default. To be called
@@ -138,13 +165,14 @@ impl Reader {
         report_keys(&data);
         match parse(&data) {
             Ok(settings) => {
-                for warning in settings.warnings {
+                for warning in &settings.warnings {
                     tracing::warn!(key = CONFIG_MAP, "{warning}");
                 }
                 if settings.home != *controller.home() {
                     tracing::warn!(key = KEY_CLUSTER, "takes effect at the next start");
                 }
-                controller.policies.configure(settings.policy);
+                controller.policies.configure(settings.policy.clone());
+                controller.settings.send_replace(settings);
             }
             Err(error) => {
                 let error = error.context(format!("config map {namespace}/{CONFIG_MAP}"));
@@ -160,7 +188,7 @@ fn refuse(controller: &Controller, error: &anyhow::Error) {
 }
 
 fn report_keys(data: &BTreeMap<String, String>) {
-    let ours = [KEY_CLUSTER, KEY_INSTANCE_ID, KEY_NAMESPACE_ROLES, KEY_POLICIES];
+    let ours = [KEY_CLUSTER, KEY_CLUSTER_LOST_TIMEOUT, KEY_INSTANCE_ID, KEY_NAMESPACE_ROLES, KEY_POLICIES];
     let others = data.keys().map(String::as_str).filter(|key| !ours.contains(key));
     let (known, unknown): (Vec<&str>, Vec<&str>) = others.partition(|key| KEYS_OF_OTHERS.contains(key));
     if !known.is_empty() {
@@ -173,6 +201,8 @@ fn report_keys(data: &BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::parse;
 
     #[test]
@@ -191,5 +221,22 @@ mod tests {
         check(r#"{"cluster": "east\n", "instanceID": "a", "parallelism": "3"}"#, Ok(("east", Some("a"))));
         check(r#"{"cluster": "East"}"#, Err("cluster: cluster name \"East\" is not a DNS label"));
         check(r#"{"namespaceRoles": "- namespaces: x"}"#, Err("namespaceRoles line 1"));
+    }
+
+    #[test]
+    fn the_time_after_which_a_cluster_is_lost() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            let data = BTreeMap::from([("clusterLostTimeout".to_owned(), text.to_owned())]);
+            let read = parse(&data).map(|settings| format!("{:#}", settings.cluster_lost_timeout));
+            assert_eq!(read.map_err(|error| error.to_string()), expected.map(str::to_owned).map_err(str::to_owned));
+        };
+        check("", Ok("1h"));
+        check("90m", Ok("1h 30m"));
+        check("1h30m0s", Ok("1h 30m"));
+        check("8760h", Ok("8760h"));
+        check("soon", Err("clusterLostTimeout: \"soon\" is not a time as 30m or 1h30m"));
+        check("600", Err("clusterLostTimeout: \"600\" is not a time as 30m or 1h30m"));
+        check("59s", Err("clusterLostTimeout: 59s is not between 1m and 8760h"));
+        check("-5m", Err("clusterLostTimeout: -5m is not between 1m and 8760h"));
     }
 }

@@ -51,13 +51,19 @@ pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, 
     };
     let tell = move |change| match change {
         Change::Listed(objects) => {
-            let live = objects.into_iter().filter_map(|object| match workflows::sort(object) {
-                Kind::Live(stored) => Some(stored),
-                Kind::Ended(_) | Kind::Nameless => None,
-            });
-            let (news, gone) = controller.workflows.replace(live.collect());
+            let (mut live, mut ended) = (Vec::new(), Vec::new());
+            for object in objects {
+                match workflows::sort(object) {
+                    Kind::Live(stored) => live.push(stored),
+                    Kind::Ended(one) => ended.push(one),
+                    Kind::Nameless => {}
+                }
+            }
+            let (news, gone) = controller.workflows.replace(live);
             news.iter().for_each(|uid| controller.queue.wake(uid));
             gone.iter().for_each(|uid| controller.forget(uid));
+            controller.workflows.replace_ended(ended.iter().map(|one| one.uid.clone()).collect());
+            ended.iter().for_each(|one| controller.end(one));
             controller.watched.has_workflows();
             controller.pods.sweep(|uid| controller.workflows.get(uid).is_some());
         }
@@ -68,7 +74,7 @@ pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, 
                     controller.queue.wake(&uid);
                 }
             }
-            Kind::Ended(uid) => gone(&controller, &uid),
+            Kind::Ended(ended) => controller.end(&ended),
             Kind::Nameless => {}
         },
         Change::Deleted(object) => {

@@ -82,6 +82,7 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
         holds: BTreeMap::new(),
         clusters: states.clusters,
         targets: states.targets,
+        lost_after: controller.settings.borrow().cluster_lost_timeout,
     };
     Gathered { observed, is_incomplete }
 }

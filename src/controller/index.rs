@@ -87,6 +87,12 @@ impl Index {
         (open, owners)
     }
 
+    /// The workflows that have a pod in a cluster.
+    pub fn of_cluster(&self, cluster: &ClusterName) -> Vec<Uid> {
+        let is_there = |pods: &HashMap<PodKey, Arc<Pod>>| pods.keys().any(|key| key.target.cluster == *cluster);
+        self.lock().iter().filter(|(_, pods)| is_there(pods)).map(|(uid, _)| uid.clone()).collect()
+    }
+
     /// Forgets the pods of a workflow.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);

@@ -9,6 +9,7 @@ pub mod queue;
 pub mod watch;
 pub mod watched;
 pub mod namespaces;
+pub mod leftovers;
 pub mod watch_sets;
 pub mod feeds;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod policy_status;
 pub mod metrics;
 pub mod health;
 pub mod deletion;
+pub mod retention;
 pub mod reconcile;
 
 use std::{sync::Arc, time::Duration};
@@ -36,12 +38,14 @@ use crate::{
     clusters::{Clusters, call::CallError, cluster::Cluster, health::State, identity, keeper},
     controller::{
         apply::Refusals,
+        config::Settings,
         events::Events,
         index::Index,
         namespaces::Namespaces,
         queue::{Next, Queue},
+        retention::Retention,
         watched::{Waiting, Watched},
-        workflows::{Stored, Uid, Workflows},
+        workflows::{Ended, Stored, Uid, Workflows},
     },
     policy::Policies,
 };
@@ -67,8 +71,8 @@ pub struct Options {
     pub namespace: Namespace,
     /// In namespace mode, the one namespace that is managed. Policy must be told the same.
     pub managed: Option<Namespace>,
-    /// Which workflows are ours: see [`config::Settings::instance_id`].
-    pub instance_id: Option<String>,
+    /// What [`config::load`] gave.
+    pub settings: Settings,
     /// Where [`health`] answers, if anywhere.
     pub listener: Option<TcpListener>,
 }
@@ -95,6 +99,10 @@ pub struct Controller {
     pub waiting: Waiting,
     /// Pods that targets refused.
     pub refusals: Refusals,
+    /// The configuration in force, beside policy's.
+    pub settings: tokio::sync::watch::Sender<Settings>,
+    /// When workflows that have ended are deleted.
+    pub retention: Retention,
     /// Where Events are handed in.
     pub events: Events,
     /// The controller's own namespace, with its Secret and ConfigMap.
@@ -123,6 +131,8 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
         watched: Watched::default(),
         waiting: Waiting::default(),
         refusals: Refusals::default(),
+        settings: tokio::sync::watch::Sender::new(options.settings.clone()),
+        retention: Retention::default(),
         events,
         namespace: options.namespace.clone(),
     });
@@ -136,8 +146,10 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
     parts.spawn(keeper::keep(controller.clusters.clone(), options.namespace.clone()));
     parts.spawn(feeds::clusters(controller.clone(), options.namespace.clone()));
     parts.spawn(feeds::policy(controller.clone()));
+    let retaining = controller.clone();
+    parts.spawn(async move { retention::keep(&retaining, Timestamp::now).await });
     parts.spawn(watch_sets::keep(controller.clone(), options.managed.clone()));
-    parts.spawn(feeds::workflows(controller.clone(), options.managed, options.instance_id));
+    parts.spawn(feeds::workflows(controller.clone(), options.managed, options.settings.instance_id));
     tokio::select! {
         () = cancelled.cancelled() => Ok(()),
         () = work(&controller, &cancelled) => Ok(()),
@@ -236,8 +248,16 @@ impl Controller {
         format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
     }
 
+    /// A workflow has ended, and wants no more passes.
+    pub fn end(&self, ended: &Ended) {
+        self.workflows.end(&ended.uid);
+        self.forget(&ended.uid);
+        self.retention.note(ended);
+    }
+
     /// Drops what is remembered of a workflow that is no more, or has ended.
     pub fn forget(&self, uid: &Uid) {
+        self.retention.forget(uid);
         self.queue.forget(uid);
         self.waiting.forget(uid);
         self.refusals.forget(uid);

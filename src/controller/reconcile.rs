@@ -129,7 +129,7 @@ pub async fn write(controller: &Controller, stored: &Stored, wanted: Wanted<'_>)
         Kind::Live(stored) => {
             controller.workflows.put(stored);
         }
-        Kind::Ended(uid) => controller.workflows.remove(&uid),
+        Kind::Ended(ended) => controller.end(&ended),
         Kind::Nameless => return Err(anyhow!("the home cluster answered with an object that has no uid")),
     }
     if phase != stored.workflow.status.phase {

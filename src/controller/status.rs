@@ -76,12 +76,20 @@ pub async fn write(home: &Cluster, stored: &Stored, wanted: Wanted<'_>) -> Resul
 /// Reads the object anew; `None`: it is gone, or another has taken its name.
 pub async fn read(home: &Cluster, stored: &Stored) -> Result<Option<Arc<Stored>>, CallError> {
     let metadata = &stored.workflow.metadata;
-    let api = api(home.client(), Some(metadata.namespace.as_deref().unwrap_or_default()));
-    let object = home.call(api.get_opt(metadata.name.as_deref().unwrap_or_default())).await?;
-    Ok(object.filter(|object| object.metadata.uid == metadata.uid).map(|object| {
-        let uid: Uid = stored.uid.clone();
-        Arc::new(workflows::decode(uid, object))
-    }))
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    read_named(home, &stored.uid, namespace.unwrap_or_default(), name.unwrap_or_default()).await
+}
+
+/// Reads the workflow with this UID and name; `None`: it is gone, or another has taken its name.
+pub async fn read_named(
+    home: &Cluster,
+    uid: &Uid,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<Stored>>, CallError> {
+    let object = home.call(api(home.client(), Some(namespace)).get_opt(name)).await?;
+    let same = object.filter(|object| object.metadata.uid.as_deref() == Some(uid));
+    Ok(same.map(|object| Arc::new(workflows::decode(uid.clone(), object))))
 }
 
 /// The metadata with what is wanted; what others put there stays. UID and version go along, so that the write is refused

@@ -1,4 +1,4 @@
-//! What is watched in each cluster: our pods, and what the namespaces say that they go to. In all namespaces, or in those
+//! What is watched in each cluster: our pods, what the namespaces say that they go to, and what is left behind. In all namespaces, or in those
 //! alone that the cluster's settings name. It follows clusters as they come and go, and settings as they change, and wakes
 //! the workflows that wait for a cluster when anything about it changes.
 
@@ -18,11 +18,12 @@ use crate::{
     },
     clusters::{cluster::Cluster, settings::Settings},
     controller::{
-        Controller, events, gather, index, namespaces,
+        Controller, events, gather, index, leftovers, namespaces,
         watch::{Change, Source, follow},
         watched::{Followed, Scope},
         workflows::Uid,
     },
+    engine::observed::ClusterState,
 };
 
 /// One watch of one connection.
@@ -38,6 +39,7 @@ struct Part {
 enum Kind {
     Pods,
     Namespaces,
+    Leftovers,
 }
 
 /// Keeps all of them going until dropped.
@@ -63,6 +65,7 @@ pub async fn keep(controller: Arc<Controller>, managed: Option<Namespace>) {
                 match part.kind {
                     Kind::Pods => watch.spawn(pods(controller.clone(), cluster, part.scope.clone())),
                     Kind::Namespaces => watch.spawn(facts(controller.clone(), cluster, part.scope.clone())),
+                    Kind::Leftovers => watch.spawn(leftovers::collect(controller.clone(), cluster, part.scope.clone())),
                 };
                 watch
             });
@@ -72,12 +75,20 @@ pub async fn keep(controller: Arc<Controller>, managed: Option<Namespace>) {
             if before.of_cluster(name) != now.of_cluster(name) {
                 wake_waiting(&controller, name);
             }
+            // Those that only have pods there take note of it, unless nothing but the reason is another.
+            if before.clusters.get(name).map(is_ready) != now.clusters.get(name).map(is_ready) {
+                controller.pods.of_cluster(name).iter().for_each(|uid| wake_known(&controller, uid));
+            }
         }
         before = now;
         if versions.changed().await.is_err() {
             return;
         }
     }
+}
+
+fn is_ready(state: &ClusterState) -> bool {
+    *state == ClusterState::Ready
 }
 
 /// Says what is left in clusters that are no more, before it is forgotten.
@@ -95,7 +106,7 @@ fn wanted(controller: &Controller, managed: Option<&Namespace>) -> HashMap<Part,
     let mut wanted = HashMap::new();
     for cluster in controller.clusters.connections() {
         for scope in scopes(&cluster.settings(), managed) {
-            for kind in [Kind::Pods, Kind::Namespaces] {
+            for kind in [Kind::Pods, Kind::Namespaces, Kind::Leftovers] {
                 let (number, name) = (cluster.number(), cluster.name().clone());
                 wanted.insert(Part { number, cluster: name, kind, scope: scope.clone() }, cluster.clone());
             }
@@ -135,6 +146,7 @@ fn leave(controller: &Controller, part: &Part) {
             }
         }
         Kind::Namespaces => controller.namespaces.forget(&part.cluster, &part.scope),
+        Kind::Leftovers => {}
     }
 }
 

@@ -6,15 +6,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::api::{
-    contract::{FINALIZER_PODS_ELSEWHERE, LABEL_COMPLETED},
-    status::WorkflowStatus,
-    workflow::{Workflow, WorkflowSpec},
+use crate::{
+    api::{
+        contract::{FINALIZER_PODS_ELSEWHERE, LABEL_COMPLETED},
+        status::WorkflowStatus,
+        workflow::{Workflow, WorkflowSpec},
+    },
+    engine::retention,
 };
 
 /// A workflow's UID: what everything here is keyed by, because names repeat.
@@ -39,16 +43,31 @@ pub struct Stored {
 pub enum Kind {
     /// It wants passes.
     Live(Arc<Stored>),
-    /// It has ended, and nothing of it is to be cleaned up: only its UID is of interest, to forget it.
-    Ended(Uid),
+    /// It has ended, and nothing of it is to be cleaned up.
+    Ended(Ended),
     /// It has no UID, so it is nothing that an API server gave us.
     Nameless,
+}
+
+/// What is of interest of a workflow that has ended.
+#[derive(Debug, PartialEq)]
+pub struct Ended {
+    /// Its UID.
+    pub uid: Uid,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// When it is to be deleted; `None`: it is kept.
+    pub delete_at: Option<Timestamp>,
 }
 
 /// The workflows.
 #[derive(Default)]
 pub struct Workflows {
     by_uid: Mutex<HashMap<Uid, Arc<Stored>>>,
+    /// Those that have ended and are still stored.
+    ended: Mutex<HashSet<Uid>>,
 }
 
 impl Workflows {
@@ -77,6 +96,23 @@ impl Workflows {
     /// Forgets one.
     pub fn remove(&self, uid: &str) {
         self.lock().remove(uid);
+        self.lock_ended().remove(uid);
+    }
+
+    /// Keeps of one only that it has ended.
+    pub fn end(&self, uid: &Uid) {
+        self.lock_ended().insert(uid.clone());
+        self.lock().remove(uid);
+    }
+
+    /// Keeps of exactly these that they have ended.
+    pub fn replace_ended(&self, uids: HashSet<Uid>) {
+        *self.lock_ended() = uids;
+    }
+
+    /// Whether one has ended and was still stored when last heard of.
+    pub fn has_ended(&self, uid: &str) -> bool {
+        self.lock_ended().contains(uid)
     }
 
     /// Takes a whole list in place of what is held, and returns the UIDs of those that are news and of those that are gone.
@@ -99,6 +135,10 @@ impl Workflows {
         (news, gone)
     }
 
+    fn lock_ended(&self) -> MutexGuard<'_, HashSet<Uid>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, Arc<Stored>>> {
         self.by_uid.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,9 +153,18 @@ pub fn sort(object: DynamicObject) -> Kind {
     let completed = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_COMPLETED)).map(String::as_str);
     let ours_to_clean = metadata.deletion_timestamp.is_some() && has_finalizer(metadata);
     if completed == Some("true") && !ours_to_clean {
-        return Kind::Ended(uid);
+        return Kind::Ended(ended(uid, object));
     }
     Kind::Live(Arc::new(decode(uid, object)))
+}
+
+fn ended(uid: Uid, object: DynamicObject) -> Ended {
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let name = object.metadata.name.clone().unwrap_or_default();
+    // Most are kept, and there may be thousands of them with thousands of nodes each: those are not read.
+    let has_limit = !object.data["spec"]["ttlStrategy"].is_null();
+    let delete_at = has_limit.then(|| retention::delete_at(&decode(uid.clone(), object).workflow)).flatten();
+    Ended { uid, namespace, name, delete_at }
 }
 
 /// Whether the object bears our finalizer.

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{node::NodePhase, status::WorkflowPhase},
-    engine::{execute::Fault, pass::Pass},
+    engine::{execute::Fault, pass::Pass, shutdown},
 };
 
 /// Message of a root node that still ran when the workflow became an Error.
@@ -28,8 +28,8 @@ pub fn assess(pass: &mut Pass<'_>, entry: Result<String, Fault>) {
     let message = root.message.clone();
     match root.phase {
         NodePhase::Succeeded | NodePhase::Skipped | NodePhase::Omitted => pass.end(WorkflowPhase::Succeeded, None),
-        NodePhase::Failed => pass.end(WorkflowPhase::Failed, message),
-        NodePhase::Error => pass.end(WorkflowPhase::Error, message),
+        NodePhase::Failed => pass.end(WorkflowPhase::Failed, shutdown::outcome(pass).or(message)),
+        NodePhase::Error => pass.end(WorkflowPhase::Error, shutdown::outcome(pass).or(message)),
         NodePhase::Pending | NodePhase::Running => (),
     }
 }

@@ -17,6 +17,7 @@ pub mod depends;
 pub mod execute;
 pub mod finish;
 pub mod inputs;
+pub mod lost;
 pub mod nodes;
 pub mod observed;
 pub mod outcome;
@@ -24,7 +25,9 @@ pub mod pass;
 pub mod plan;
 pub mod pod_node;
 pub mod references;
+pub mod retention;
 pub mod scope;
+pub mod shutdown;
 pub mod steps;
 pub mod unsupported;
 pub mod validate;
@@ -43,6 +46,7 @@ pub fn reconcile(workflow: &Workflow, observed: &Observed, now: Timestamp) -> Pl
     if let Err(problem) = unsupported::check_running(&workflow.spec) {
         return pass.fail(&format!("invalid spec: {problem}"));
     }
+    shutdown::end_pods(&mut pass);
     let entry = execute::entrypoint(&mut pass);
     finish::assess(&mut pass, entry);
     pass.into_plan()

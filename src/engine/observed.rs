@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::ids::{ClusterName, Target};
@@ -29,6 +29,8 @@ pub struct Observed {
     pub clusters: BTreeMap<ClusterName, ClusterState>,
     /// The targets that are not as the rest of their cluster, as where a right is missing in one namespace.
     pub targets: BTreeMap<Target, ClusterState>,
+    /// How long a cluster may be away before the nodes that run there are given up.
+    pub lost_after: SignedDuration,
 }
 
 impl Observed {

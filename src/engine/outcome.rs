@@ -11,7 +11,7 @@ use crate::{
         contract,
         node::{NodePhase, NodeStatus, NodeType},
     },
-    engine::{nodes, observed::PodState, pass::Pass},
+    engine::{lost, observed::PodState, pass::Pass},
 };
 
 /// Message of a node whose pod went away.
@@ -30,19 +30,8 @@ pub fn take_over(pass: &mut Pass<'_>) {
             Some(PodState::Present(pod)) => assess(pass, &id, pod),
             Some(PodState::Gone) => pod_gone(pass, &id),
             Some(PodState::Foreign(owners)) => pass.nodes.mark(&id, NodePhase::Error, Some(owners.clone())),
-            None => cluster_gone(pass, &id),
+            None => lost::assess(pass, &id),
         }
-    }
-}
-
-/// Nothing can be known of a pod whose cluster is not configured any more. Its node says so and keeps its phase.
-fn cluster_gone(pass: &mut Pass<'_>, id: &str) {
-    let Some(node) = pass.nodes.get(id) else { return };
-    let Some(key) = nodes::pod_of(pass.home(), pass.workflow, node) else { return };
-    let cluster = key.target.cluster;
-    if node.phase == NodePhase::Running && !pass.observed.clusters.contains_key(&cluster) {
-        let message = format!("cluster \"{cluster}\" is not configured any more; the last known state is kept");
-        pass.nodes.mark(id, NodePhase::Running, Some(message));
     }
 }
 
@@ -51,12 +40,16 @@ fn pod_gone(pass: &mut Pass<'_>, id: &str) {
     if pass.nodes.get(id).is_some_and(|node| node.phase == NodePhase::Running) {
         pass.nodes.mark(id, NodePhase::Error, Some(POD_DELETED.to_owned()));
     }
+    if let Some(node) = pass.nodes.get_mut(id) {
+        node.lost_since = None;
+    }
 }
 
 fn assess(pass: &mut Pass<'_>, id: &str, pod: &Pod) {
     let (phase, message) = phase_of(pod);
     let Some(node) = pass.nodes.get_mut(id) else { return };
     node.message = None;
+    node.lost_since = None;
     let host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     if host.is_some() {
         node.host_node_name = host;

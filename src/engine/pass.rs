@@ -16,7 +16,7 @@ use crate::{
     },
     engine::{
         nodes::{self, Nodes},
-        observed::{Observed, PodState},
+        observed::{ClusterState, Observed, PodState},
         plan::{Action, Plan},
         scope, unsupported, validate,
     },
@@ -42,6 +42,7 @@ pub struct Pass<'a> {
     now: Timestamp,
     status: WorkflowStatus,
     actions: Vec<Action>,
+    wake_at: Option<Timestamp>,
 }
 
 impl<'a> Pass<'a> {
@@ -58,6 +59,7 @@ impl<'a> Pass<'a> {
             now,
             status,
             actions: Vec::new(),
+            wake_at: None,
         }
     }
 
@@ -79,6 +81,21 @@ impl<'a> Pass<'a> {
     /// The name of the cluster that the workflow lives in.
     pub fn home(&self) -> &ClusterName {
         &self.home
+    }
+
+    /// The time of this pass.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether pods of a target can be seen and made.
+    pub fn is_ready(&self, target: &Target) -> bool {
+        self.observed.state_of(target) == Some(&ClusterState::Ready)
+    }
+
+    /// Asks for a pass at this time, if nothing happens before.
+    pub fn look_again_at(&mut self, time: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(time, |earlier| earlier.min(time)));
     }
 
     /// The workflow's name: also that of its root node.
@@ -155,7 +172,7 @@ impl<'a> Pass<'a> {
             labels: owned(labels),
             annotations: owned(annotations),
             actions: self.actions,
-            wake_at: None,
+            wake_at: self.wake_at.filter(|_| !completed),
         }
     }
 

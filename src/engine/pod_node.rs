@@ -12,6 +12,7 @@ use crate::{
         observed::{ClusterState, PodState},
         pass::Pass,
         plan::{Action, CreatePod},
+        shutdown,
     },
     pods::{self, Identity, name},
 };
@@ -78,6 +79,10 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
     let pod = Box::new(pods::build(identity, template).map_err(Fault)?);
     if pass.nodes.by_name(&call.node_name).is_none() {
         add_node(pass, call, template, &target, &pod_name);
+    }
+    if let Some(message) = shutdown::refusal(pass) {
+        pass.nodes.mark(&node_id, NodePhase::Failed, Some(message));
+        return Ok(node_id);
     }
     if let Some(message) = refused(pass, &node_id) {
         pass.nodes.mark(&node_id, NodePhase::Error, Some(message));

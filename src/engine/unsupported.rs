@@ -26,11 +26,9 @@ const SPEC: &[&str] = &[
     "podSpecPatch",
     "priority",
     "retryStrategy",
-    "shutdown",
     "suspend",
     "synchronization",
     "templateDefaults",
-    "ttlStrategy",
     "volumeClaimGC",
     "volumeClaimTemplates",
     "workflowMetadata",
@@ -95,8 +93,8 @@ const VARIABLES: &[&str] = &[
 /// The beginning of the variables that give a time in a format of one's own.
 const FORMATTED_TIME: &str = "workflow.creationTimestamp.";
 
-/// Fields of the spec that may be set while the workflow runs, as `argo stop` and `argo suspend` do.
-const WHILE_RUNNING: &[&str] = &["shutdown", "suspend"];
+/// Fields of the spec that may be set while the workflow runs, as `argo suspend` does.
+const WHILE_RUNNING: &[&str] = &["suspend"];
 
 /// Refuses a spec that uses what is not acted on.
 ///
@@ -139,7 +137,7 @@ pub fn check(spec: &WorkflowSpec) -> Result<(), String> {
 /// # Errors
 /// The first such field, by its path.
 pub fn check_running(spec: &WorkflowSpec) -> Result<(), String> {
-    if spec.shutdown.is_none() && spec.suspend.is_none() {
+    if spec.suspend.is_none() {
         return Ok(());
     }
     let spec = serde_json::to_value(spec).map_err(|error| format!("spec: {error}"))?;

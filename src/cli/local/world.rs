@@ -101,7 +101,7 @@ impl World {
             policies: policies.clone(),
             namespace: names.controller_namespace.clone(),
             managed: None,
-            instance_id: names.settings.instance_id.clone(),
+            settings: names.settings.clone(),
             listener,
         };
         let controller = tokio::spawn(controller::run(options, ended.clone()));

@@ -5,6 +5,7 @@ mod consent;
 mod faults;
 mod gate;
 mod identity;
+mod leftovers;
 mod links;
 mod namespaces;
 mod policy_status;

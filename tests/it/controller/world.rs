@@ -54,6 +54,7 @@ pub struct World {
     pub home: Side,
     pub other: Side,
     pub policies: Policies,
+    settings: controller::config::Settings,
     /// Those of the controller that was started last.
     pub clusters: Option<Clusters>,
     /// Where the controller that was started last tells how it is.
@@ -77,9 +78,9 @@ impl World {
         let data = json!({"metadata": {"name": "workflow-controller-configmap"}, "data": {"namespaceRoles": roles}});
         home.create::<ConfigMap>("argo", data).await;
         let settings = controller::config::load(home.client(), &"argo".parse().unwrap()).await.unwrap();
-        let options = policy::Options { config: settings.policy, ..policy::Options::default() };
+        let options = policy::Options { config: settings.policy.clone(), ..policy::Options::default() };
         let policies = Policies::start(options).unwrap();
-        World { home, other, policies, clusters: None, address: None, running: None }
+        World { home, other, policies, settings, clusters: None, address: None, running: None }
     }
 
     /// With a controller, and with runtimes for the pods.
@@ -104,7 +105,7 @@ impl World {
             policies: self.policies.clone(),
             namespace: "argo".parse().unwrap(),
             managed: None,
-            instance_id: None,
+            settings: self.settings.clone(),
             listener: Some(TcpListener::from_std(listener).unwrap()),
         };
         let cancelled = CancellationToken::new();
@@ -353,6 +354,28 @@ impl Side {
 
     pub async fn pods(&self, namespace: &str) -> Vec<Pod> {
         self.api::<Pod>(namespace).list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits until exactly these objects are left in a namespace; the names in their order.
+    pub async fn until_left<K>(&self, namespace: &str, names: &[&str])
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = self.api(namespace);
+        let mut turn = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            loop {
+                let left = api.list(&ListParams::default()).await.unwrap().items;
+                let mut left: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
+                left.sort();
+                if left == names {
+                    return;
+                }
+                turn.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never only {names:?}"));
     }
 
     /// Waits for an Event in the namespace of the workflows.

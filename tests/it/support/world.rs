@@ -16,6 +16,9 @@ use landfall::{
 /// When it is at first. Later than anything in the data.
 const START: &str = "2027-01-01T00:00:00Z";
 
+/// How long a cluster may be away, at first.
+const LOST_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
 /// After how many passes a workflow that still goes on is taken for one that never ends.
 const PASSES_MAX: usize = 2_000;
 
@@ -38,6 +41,8 @@ pub struct World {
     pub pods: BTreeMap<PodKey, Pod>,
     /// The clusters and whether they answer. Nothing is known of the pods of one that doesn't.
     pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// How long a cluster may be away before its nodes are given up.
+    pub lost_after: SignedDuration,
     /// Why nothing may be created now.
     pub on_hold: Option<String>,
     /// By node name: why policy can't be asked about its pod now.
@@ -64,6 +69,7 @@ impl World {
             workflow,
             pods: BTreeMap::new(),
             clusters: BTreeMap::from([(ClusterName::home(), ClusterState::Ready)]),
+            lost_after: LOST_AFTER,
             on_hold: None,
             held: BTreeMap::new(),
             denied: BTreeMap::new(),
@@ -152,6 +158,27 @@ impl World {
         Err(format!("it goes on after {PASSES_MAX} passes"))
     }
 
+    /// A cluster doesn't answer any more.
+    pub fn lose(&mut self, cluster: &str, why: &str) {
+        let name: ClusterName = cluster.parse().unwrap();
+        let since = match self.clusters.get(&name) {
+            Some(ClusterState::Unavailable { since, .. }) => *since,
+            Some(ClusterState::Ready) | None => self.now,
+        };
+        self.clusters.insert(name, ClusterState::Unavailable { reason: why.to_owned(), since });
+    }
+
+    /// A cluster answers again.
+    pub fn find(&mut self, cluster: &str) {
+        let name: ClusterName = cluster.parse().unwrap();
+        self.clusters.insert(name, ClusterState::Ready);
+    }
+
+    /// When the engine wants to look again.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.wake_at
+    }
+
     /// Lets time pass.
     pub fn advance(&mut self, duration: SignedDuration) {
         self.now += duration;
@@ -238,8 +265,14 @@ impl World {
             let state = pod.map_or(PodState::Gone, |pod| PodState::Present(Arc::new(pod.clone())));
             (key, state)
         });
-        let (clusters, on_hold) = (self.clusters.clone(), self.on_hold.clone());
-        Observed { pods: pods.collect(), home: Some(home), clusters, on_hold, ..Observed::default() }
+        Observed {
+            pods: pods.collect(),
+            home: Some(home),
+            clusters: self.clusters.clone(),
+            lost_after: self.lost_after,
+            on_hold: self.on_hold.clone(),
+            ..Observed::default()
+        }
     }
 
     /// What stands against pods of the plan, by node ID: denials, and why policy can't be asked.
