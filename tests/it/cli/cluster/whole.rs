@@ -84,14 +84,17 @@ impl Place {
     async fn start(&self) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let namespace: landfall::api::ids::Namespace = self.namespace.parse().unwrap();
         let settings = controller::config::load(self.home.clone(), &namespace).await.unwrap();
-        let options =
-            policy::Options { config: settings.policy, managed: Some(namespace.clone()), ..policy::Options::default() };
+        let options = policy::Options {
+            config: settings.policy.clone(),
+            managed: Some(namespace.clone()),
+            ..policy::Options::default()
+        };
         let options = controller::Options {
-            clusters: Clusters::new(settings.home, self.home.clone(), Allowed::default(), Timestamp::now),
+            clusters: Clusters::new(settings.home.clone(), self.home.clone(), Allowed::default(), Timestamp::now),
             policies: Policies::start(options).unwrap(),
             namespace: namespace.clone(),
             managed: Some(namespace),
-            instance_id: None,
+            settings,
             listener: None,
         };
         let cancelled = CancellationToken::new();
