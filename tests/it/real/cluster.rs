@@ -169,6 +169,10 @@ impl RealCluster {
         for entry in fs::read_dir(folder).unwrap() {
             let text = fs::read_to_string(entry.unwrap().path()).unwrap();
             let definition: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            // Beside them lies what lists them for kustomize.
+            if definition["kind"] != "CustomResourceDefinition" {
+                continue;
+            }
             let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
             let parameters = PatchParams::apply("tests").force();
             definitions.patch(&name, &parameters, &Patch::Apply(definition)).await.unwrap();
