@@ -174,7 +174,7 @@ impl Checked<'_> {
             return Finding::good(what, "takes pods without its owner's consent");
         }
         let annotations = found.metadata.annotations.unwrap_or_default();
-        match next_steps::consent_line(self.home, self.name, "CONTEXT", (namespace, &annotations)) {
+        match next_steps::consent_line((self.home, self.name, "CONTEXT"), None, (namespace, &annotations)) {
             Some(line) => Finding::bad(what, "its owner does not consent to all pods that the rules allow", line),
             None => {
                 let given = annotations.get(ANNOTATION_ACCEPT_FROM).map(String::as_str).unwrap_or_default();

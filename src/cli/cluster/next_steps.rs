@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        contract::{ANNOTATION_ACCEPT_FROM, CONFIG_MAP},
+        contract::{ANNOTATION_ACCEPT_FROM, ANNOTATION_ACCEPT_SERVICE_ACCOUNTS, CONFIG_MAP},
         ids::{ClusterName, Namespace},
     },
     cli::{
@@ -82,9 +82,9 @@ fn accounts(situation: &Situation<'_>) -> Option<Step> {
 }
 
 fn consent(situation: &Situation<'_>, annotations: &BTreeMap<Namespace, BTreeMap<String, String>>) -> Option<Step> {
-    let Situation { home, cluster, context, .. } = situation;
-    let mut lines: Vec<String> =
-        annotations.iter().filter_map(|namespace| consent_line(home, cluster, context, namespace)).collect();
+    let Situation { home, cluster, context, account, .. } = situation;
+    let line = |namespace| consent_line((home, cluster, context), Some(account), namespace);
+    let mut lines: Vec<String> = annotations.iter().filter_map(line).collect();
     if *situation.places == Places::All {
         lines.push(format!(
             "kubectl --context {context} annotate namespace NAMESPACE {ANNOTATION_ACCEPT_FROM}={}/{}",
@@ -95,25 +95,45 @@ fn consent(situation: &Situation<'_>, annotations: &BTreeMap<Namespace, BTreeMap
         .then(|| Step { why: "the owner of each namespace consents to pods from here, and to whose".to_owned(), lines })
 }
 
-/// The line by which a namespace's owner consents to all pods that the rules at home allow there; `None` if it has.
+/// The line by which a namespace's owner consents to all pods that the rules at home allow there, and to the account that
+/// they run as where that is known; `None` if it has.
 pub fn consent_line(
-    home: &Home,
-    cluster: &ClusterName,
-    context: &str,
+    (home, cluster, context): (&Home, &ClusterName, &str),
+    account: Option<&str>,
     (namespace, annotations): (&Namespace, &BTreeMap<String, String>),
 ) -> Option<String> {
-    let given = annotations.get(ANNOTATION_ACCEPT_FROM).map(String::as_str);
-    let missing: Vec<String> =
-        asking(home, cluster, namespace).into_iter().filter(|asker| !accepts(given, asker)).collect();
+    let missing = missing_consent(&asking(home, cluster, namespace), account, annotations);
     if missing.is_empty() {
         return None;
     }
-    let value: Vec<&str> = entries(given).chain(missing.iter().map(String::as_str)).collect();
-    let overwrite = if given.is_some() { " --overwrite" } else { "" };
-    Some(format!(
-        "kubectl --context {context} annotate namespace {namespace} {ANNOTATION_ACCEPT_FROM}={}{overwrite}",
-        value.join(",")
-    ))
+    let overwrite = if missing.iter().any(|(key, _)| annotations.contains_key(*key)) { " --overwrite" } else { "" };
+    let pairs: Vec<String> = missing.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+    Some(format!("kubectl --context {context} annotate namespace {namespace}{}{overwrite}", pairs.concat()))
+}
+
+/// The annotations that are to be given, or to be given again with more in them. How they are read stands in
+/// `policy/consent.rs`.
+fn missing_consent(
+    askers: &[String],
+    account: Option<&str>,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<(&'static str, String)> {
+    let given = |key: &str| annotations.get(key).map(String::as_str);
+    let more =
+        |given: Option<&str>, more: &[&str]| entries(given).chain(more.iter().copied()).collect::<Vec<_>>().join(",");
+    let mut missing = Vec::new();
+    let from = given(ANNOTATION_ACCEPT_FROM);
+    let strangers: Vec<&str> = askers.iter().map(String::as_str).filter(|asker| !accepts(from, asker)).collect();
+    if !strangers.is_empty() {
+        missing.push((ANNOTATION_ACCEPT_FROM, more(from, &strangers)));
+    }
+    let accounts = given(ANNOTATION_ACCEPT_SERVICE_ACCOUNTS);
+    if let (Some(_), Some(account)) = (accounts, account)
+        && !entries(accounts).any(|entry| entry == account)
+    {
+        missing.push((ANNOTATION_ACCEPT_SERVICE_ACCOUNTS, more(accounts, &[account])));
+    }
+    missing
 }
 
 /// Who would run pods in a namespace, as an owner consents to it: those whom the rules let, else those beside the controller.
@@ -191,4 +211,53 @@ pub fn text(steps: &[Step]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::{ANNOTATION_ACCEPT_FROM, ANNOTATION_ACCEPT_SERVICE_ACCOUNTS, missing_consent};
+    use crate::policy::{
+        consent::{self, Consent, Landing},
+        request::Request,
+    };
+
+    /// Whether policy takes a namespace's annotations for its consent.
+    fn is_given(annotations: &BTreeMap<String, String>) -> bool {
+        let request = json!({
+            "home": "default", "workflow": {"namespace": "argo", "name": "w", "uid": "1"}, "template": "main",
+            "target": {"cluster": "other", "namespace": "ns"}, "creates": "pod", "serviceAccount": "workflow",
+        });
+        let landing = Landing::Asked(Consent::parse(annotations));
+        consent::refused(&Request { landing, ..serde_json::from_value(request).unwrap() }).is_none()
+    }
+
+    #[test]
+    fn what_is_missing_is_what_policy_misses() {
+        let check = |from: Option<&str>, accounts: Option<&str>, expected: &[&str]| {
+            let given = [(ANNOTATION_ACCEPT_FROM, from), (ANNOTATION_ACCEPT_SERVICE_ACCOUNTS, accounts)];
+            let given = given.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.to_owned())));
+            let mut annotations: BTreeMap<String, String> = given.collect();
+            let missing = missing_consent(&["default/argo".to_owned()], Some("workflow"), &annotations);
+            assert_eq!(
+                missing.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(),
+                expected,
+                "{annotations:?}"
+            );
+            assert_eq!(missing.is_empty(), is_given(&annotations), "{annotations:?}");
+            annotations.extend(missing.into_iter().map(|(key, value)| (key.to_owned(), value)));
+            assert!(is_given(&annotations), "{annotations:?}");
+        };
+        check(None, None, &["default/argo"]);
+        check(Some(""), None, &["default/argo"]);
+        check(Some("default/argo"), None, &[]);
+        check(Some(" a , default,"), None, &[]);
+        check(Some("default/team-a, x"), None, &["default/team-a,x,default/argo"]);
+        check(Some("default"), Some("workflow"), &[]);
+        check(Some("default"), Some("other"), &["other,workflow"]);
+        check(None, Some(""), &["default/argo", "workflow"]);
+    }
 }

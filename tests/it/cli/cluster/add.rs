@@ -231,6 +231,29 @@ async fn who_may_not_make_roles_uses_what_the_owner_made() {
     assert!(ended.stderr.contains("error: a token of service account landfall/landfall-default: "), "{}", ended.stderr);
 }
 
+/// As EKS and GKE do it: a program gives the credential.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plug_in_is_used_here_and_not_stored() {
+    let world = World::start().await;
+    let given = world.folder.path().join("credential.json");
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": world.away.server.token()},
+    });
+    fs::write(&given, credential.to_string()).unwrap();
+    let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(world.kubeconfig()).unwrap()).unwrap();
+    kubeconfig["users"][1]["user"] = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "cat", "args": [given], "interactiveMode": "Never",
+    }});
+    fs::write(world.kubeconfig(), kubeconfig.to_string()).unwrap();
+    let ended = world.cluster(&["add", "other", "away", "--yes"]).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let (config, _) = world.stored("other").await;
+    assert_ne!(config["BearerToken"], world.away.server.token());
+    world.consent().await;
+    assert_eq!(world.cluster(&["check", "other"]).await.code, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_refuses_what_could_not_work() {
     let world = World::start().await;
@@ -263,6 +286,11 @@ async fn it_refuses_what_could_not_work() {
     }});
     fs::write(world.kubeconfig(), kubeconfig.to_string()).unwrap();
     check(&["other", "away", "--as-is"], "has an exec plug-in (aws), which only this machine can run").await;
+
+    kubeconfig["users"][1]["user"] = json!({"token": "planted"});
+    kubeconfig["clusters"][1]["cluster"]["insecure-skip-tls-verify"] = json!(true);
+    fs::write(world.kubeconfig(), kubeconfig.to_string()).unwrap();
+    check(&["other", "away"], "error: context \"away\" does not check whose certificate the cluster has").await;
 
     // What the cluster refuses comes after what was made there; the same call goes on from there.
     let world = World::start().await;

@@ -225,6 +225,26 @@ async fn in_this_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_authority_is_found_out() {
+    let Some([home, away]) = real::clusters().await else { return };
+    let namespace = real::namespace("cluster", &[home, away]).await;
+    let user = (away.admin(), away.kubeconfig("away", away.admin_token()));
+    let place = Place::new((home.admin(), home.kubeconfig("home", home.admin_token())), user, namespace).await;
+    // Each server trusts nobody but itself, so that the other's authority is a wrong one.
+    let ca = place.folder.path().join("ca.pem");
+    fs::write(&ca, home.ca_pem()).unwrap();
+    let ended = place.cluster(&["add", "other", "away", "--as-is", "--ca", ca.to_str().unwrap(), "--yes"]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains("FAIL connection: "), "{}", ended.stdout);
+    let ended = place.cluster(&["check", "other"]).await;
+    assert_eq!(ended.code, Some(1));
+    let fix = "fix: name the authority of the server's certificate with --ca: landfall cluster add other CONTEXT";
+    assert!(ended.stdout.contains(fix), "{}", ended.stdout);
+    place.done(place.cluster(&["add", "other", "away", "--as-is", "--yes"]).await);
+    place.done(place.cluster(&["remove", "other", "--yes"]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_real_api_servers() {
     let Some([home, away]) = real::clusters().await else { return };
     let namespace = real::namespace("cluster", &[home, away]).await;
