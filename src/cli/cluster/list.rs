@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long one cluster may take to be looked at. They are looked at all at once, so this is what the list takes at most.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Flags of `landfall cluster list`.
 #[derive(Debug, Args)]

@@ -173,8 +173,8 @@ fn rules(situation: &Situation<'_>) -> Option<Step> {
     }
     Some(Step {
         why: format!(
-            "at home, namespaceRoles in ConfigMap {CONFIG_MAP} lets workflows of namespaces use the cluster, as those of \
-             {}: {} edit configmap {CONFIG_MAP}",
+            "at home, a rule of namespaceRoles lets workflows use the cluster, here those of namespace {} \
+             (`{} edit configmap {CONFIG_MAP}`)",
             home.namespace,
             home.kubectl()
         ),

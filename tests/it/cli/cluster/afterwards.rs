@@ -55,6 +55,16 @@ async fn clusters_are_listed_as_they_are() {
     let heading = "NAME   STATE    VERSION";
     assert!(shown.starts_with(heading), "{shown}");
 
+    // One that takes connections and says nothing keeps nobody waiting for long, and the others are asked all the same.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut config, _) = world.stored("other").await;
+    config["Host"] = json!(format!("http://{}", silent.local_addr().unwrap()));
+    world.patch_secret(json!({"data": {"silent": base64(&config, "planted-token")}})).await;
+    let rows = list(&world).await;
+    check(&rows[3], json!({"name": "silent", "state": "unreachable", "reason": "no answer within 5 s"}));
+    check(&rows[2], json!({"name": "other", "state": "ready"}));
+    world.patch_secret(json!({"data": {"silent": null}})).await;
+
     world.away.listening.take().unwrap().shutdown().await;
     let rows = list(&world).await;
     check(&rows[2], json!({"name": "other", "state": "unreachable", "version": null}));
