@@ -1,4 +1,7 @@
 //! YAML as a tree in which every value knows its line, so that a mistake in the configuration can be pointed at.
+//!
+//! A number that would not be what stands there is a mistake too: one of more than 64 bits, which would lose digits, one
+//! that begins with a zero, which is octal to some and decimal to others, and those that JSON doesn't have.
 
 use std::fmt;
 
@@ -6,13 +9,15 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::Spanned;
+use serde_saphyr::{Error, Spanned};
 
 /// A value and the line that it begins in, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The line.
     pub line: u64,
+    /// Where in the text it begins, in characters from 0.
+    pub offset: u64,
     /// What stands there.
     pub value: Value,
 }
@@ -55,14 +60,43 @@ pub struct Malformed {
 /// Reads one YAML document. An empty one is [`Value::Null`].
 pub fn parse(text: &str) -> Result<Node, Malformed> {
     match serde_saphyr::from_str::<Option<Node>>(text) {
-        Ok(Some(node)) => Ok(node),
-        Ok(None) => Ok(Node { line: 1, value: Value::Null }),
+        Ok(Some(node)) => misread(&node, text).map_or(Ok(node), Err),
+        Ok(None) => Ok(Node { line: 1, offset: 0, value: Value::Null }),
         Err(error) => {
             let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-            let message = error.without_snippet().to_string();
-            let message = message.lines().next().unwrap_or_default().to_owned();
+            let message = match error.without_snippet() {
+                Error::NonFiniteFloat { value, .. } => {
+                    format!("{value} is no number that JSON has: write it in quotes if it is text")
+                }
+                error => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            };
             Err(Malformed { line, message })
         }
+    }
+}
+
+/// The first whole number that was read as a fraction, because no whole number of 64 bits is written so.
+fn misread(node: &Node, text: &str) -> Option<Malformed> {
+    match &node.value {
+        Value::Number(number) if number.is_f64() => {
+            let start = usize::try_from(node.offset).unwrap_or(usize::MAX);
+            let sign_or_digit = |c: &char| c.is_ascii_digit() || ['+', '-', '_'].contains(c);
+            let is_part = |c: &char| sign_or_digit(c) || c.is_ascii_alphabetic() || *c == '.';
+            let written: String = text.chars().skip(start).take_while(is_part).collect();
+            // With a point or an exponent a fraction is meant.
+            if written.is_empty() || !written.chars().all(|c| sign_or_digit(&c)) {
+                return None;
+            }
+            let message = if written.trim_start_matches(['+', '-']).starts_with('0') {
+                format!("{written} begins with a zero: write the number without, or in quotes if it is text")
+            } else {
+                format!("{written} has more than 64 bits, and would lose digits: write it in quotes")
+            };
+            Some(Malformed { line: Some(node.line), message })
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
+        Value::List(items) => items.iter().find_map(|node| misread(node, text)),
+        Value::Map(items) => items.iter().find_map(|(_, node)| misread(node, text)),
     }
 }
 
@@ -97,7 +131,8 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Node { line: spanned.referenced.line(), value: spanned.value })
+        // Of an alias, the number stands where its anchor is.
+        Ok(Node { line: spanned.referenced.line(), offset: spanned.defined.span().offset(), value: spanned.value })
     }
 }
 
@@ -141,7 +176,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        // JSON has no infinity and no NaN: these stay the text that they were.
+        // The parser refuses infinities and NaN before it comes to this.
         Ok(serde_json::Number::from_f64(value).map_or_else(|| Value::Text(value.to_string()), Value::Number))
     }
 
@@ -164,5 +199,54 @@ impl<'de> Visitor<'de> for ValueVisitor {
             map.push((key, items.next_value::<Node>()?));
         }
         Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Malformed, parse};
+
+    #[test]
+    fn numbers_are_read_as_they_are_written_or_not_at_all() {
+        let read = |text: &str| match parse(&format!("# ä\n- é\n- a: {text}\n")) {
+            Ok(node) => node.to_json()[1]["a"].to_string(),
+            Err(Malformed { line, message }) => format!("line {}: {message}", line.unwrap_or_default()),
+        };
+        let check = |text: &str, expected: &str| assert_eq!(read(text), expected, "{text}");
+        for same in ["0", "7", "-7", "18446744073709551615", "-9223372036854775808", "1.5", "-0.25"] {
+            check(same, same);
+        }
+        check("10.0", "10.0");
+        check("1e300", "1e+300");
+        check("0.5", "0.5");
+        check("0x1f", "31");
+        check("'010'", "\"010\"");
+        check("2001-01-01", "\"2001-01-01\"");
+        check("10.0.0.1", "\"10.0.0.1\"");
+        let zero = |text: &str| {
+            format!("line 3: {text} begins with a zero: write the number without, or in quotes if it is text")
+        };
+        for text in ["010", "-010", "+007", "08"] {
+            check(text, &zero(text));
+        }
+        let large =
+            |text: &str| format!("line 3: {text} has more than 64 bits, and would lose digits: write it in quotes");
+        for text in ["18446744073709551616", "-9223372036854775809", "340282366920938463463374607431768211456"] {
+            check(text, &large(text));
+        }
+        let none = |text: &str| format!("line 3: {text} is no number that JSON has: write it in quotes if it is text");
+        for text in [".nan", ".inf", "-.Inf", "1e999"] {
+            check(text, &none(text));
+        }
+    }
+
+    #[test]
+    fn an_alias_is_the_number_of_its_anchor() {
+        let refused = parse("a: &x 010\nb: *x\n").unwrap_err();
+        assert!(refused.message.starts_with("010 begins with a zero"), "{refused:?}");
+        assert_eq!(
+            parse("a: &x 1.5\nb: [*x, 'ä 010']\n").unwrap().to_json().to_string(),
+            r#"{"a":1.5,"b":[1.5,"ä 010"]}"#
+        );
     }
 }

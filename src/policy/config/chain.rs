@@ -123,11 +123,6 @@ impl Reader {
     }
 
     fn digest(&mut self, path: &str, node: &Node) -> Option<Digest> {
-        if let Value::Number(_) = node.value {
-            let message = "YAML reads these digits as a number: write \"sha256:\" before them".to_owned();
-            self.mistake(node.line, path, message);
-            return None;
-        }
         let Value::Text(text) = &node.value else {
             self.text(path, node);
             return None;

@@ -112,6 +112,24 @@ fn mistakes_in_the_chain() {
 }
 
 #[test]
+fn numbers_that_would_not_be_what_they_look_like() {
+    let check = |settings: &str, expected: &str| {
+        let text = format!("modules:\n- file: a.wasm\n  settings:\n    limit: {settings}\n");
+        assert_eq!(refused(None, Some(&text)), format!("policies line 4: {expected}"), "{settings}");
+    };
+    check("010", "010 begins with a zero: write the number without, or in quotes if it is text");
+    check(
+        "[1, 99999999999999999999]",
+        "99999999999999999999 has more than 64 bits, and would lose digits: write it in quotes",
+    );
+    check(".inf", ".inf is no number that JSON has: write it in quotes if it is text");
+    assert_eq!(
+        refused(None, Some("limits: {decisionMilliseconds: 010}")),
+        "policies line 1: 010 begins with a zero: write the number without, or in quotes if it is text"
+    );
+}
+
+#[test]
 fn mistakes_in_digests() {
     let check = |text: &str, expected: &str| assert_eq!(refused(None, Some(text)), expected, "{text}");
     let none = "is not a SHA-256 digest: 64 hex digits, with or without \"sha256:\" before them";
@@ -119,7 +137,7 @@ fn mistakes_in_digests() {
     let ones = "1".repeat(64);
     check(
         &format!("allowedDigests:\n- {ones}\n"),
-        "policies line 2: allowedDigests[0]: YAML reads these digits as a number: write \"sha256:\" before them",
+        &format!("policies line 2: {ones} has more than 64 bits, and would lose digits: write it in quotes"),
     );
     Config::parse(None, Some(&format!("allowedDigests:\n- sha256:{ones}\n- '{ones}'\n"))).unwrap();
     check(
