@@ -8,6 +8,7 @@ use landfall::{
         decision::Denial,
         host::Host,
         module::Prepared,
+        request::Request,
         roles::{Entry, Roles, Rule},
         store::BUILTIN,
     },
@@ -17,8 +18,12 @@ use landfall_policy_builtin as native;
 use crate::policy::support::request;
 
 /// Settings that are generated, and questions to each: a hundred thousand pairs.
-const SETTINGS: u64 = 100;
-const QUESTIONS: u64 = 1000;
+const SETTINGS: u64 = 1000;
+const QUESTIONS: u64 = 100;
+/// Names that are made up for each settings, beside those that all have.
+const OWN_NAMES: usize = 8;
+/// The longest name of a namespace or cluster.
+const NAME_LENGTH: u64 = 63;
 /// They are asked by so many threads.
 const THREADS: u64 = 2;
 
@@ -57,8 +62,19 @@ impl Random {
         (value ^ (value >> 31)) % end
     }
 
-    fn pick<'a>(&mut self, names: &[&'a str]) -> &'a str {
-        names[usize::try_from(self.below(names.len() as u64)).unwrap()]
+    fn pick<'a>(&mut self, names: &'a [String]) -> &'a str {
+        &names[usize::try_from(self.below(names.len() as u64)).unwrap()]
+    }
+
+    /// A DNS label, as long as one may be at most; many begin alike.
+    fn label(&mut self) -> String {
+        let length = 1 + self.below(NAME_LENGTH);
+        let start = ["", "team-", "a", "other-ns-of-a-team-with-a-long-name-"][usize::try_from(self.below(4)).unwrap()];
+        let letter = |random: &mut Random| char::from(b"abcxyz0189"[usize::try_from(random.below(10)).unwrap()]);
+        let mut label: String = start.to_owned();
+        label.extend((0..length).map(|at| if at % 7 == 6 { '-' } else { letter(self) }));
+        label.truncate(usize::try_from(NAME_LENGTH).unwrap());
+        label.trim_end_matches('-').to_owned()
     }
 
     fn list<T>(&mut self, longest: u64, mut item: impl FnMut(&mut Random) -> T) -> Vec<T> {
@@ -68,25 +84,27 @@ impl Random {
 
 const NAMES: &[&str] =
     &["default", "other", "argo", "team-a", "team-b", "x", "other-ns", "team", "team-a-1", "0", "z-9", "ci", "y"];
-const NAMES_IN_RULES: &[&str] =
-    &["default", "other", "argo", "team-a", "team-b", "x", "team", "team-a-1", "0", "ci", "", "", "*", "Nö \"t\""];
+/// What may stand in rules beside these.
+const ODD_NAMES: &[&str] = &["", "", "", "*", "Nö \"t\"", "default ", "DEFAULT", "a.b"];
 
-fn roles(random: &mut Random) -> Roles {
+fn roles(random: &mut Random, names: &[String]) -> Roles {
+    let names = [names, &ODD_NAMES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()].concat();
+    let names = names.as_slice();
     if random.below(8) == 0 {
         return Roles::Absent;
     }
     Roles::Entries(random.list(12, |random| Entry {
-        namespace: random.pick(NAMES_IN_RULES).to_owned(),
+        namespace: random.pick(names).to_owned(),
         rules: random.list(6, |random| Rule {
-            cluster_names: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
-            namespaces: random.list(3, |random| random.pick(NAMES_IN_RULES).to_owned()),
+            cluster_names: random.list(3, |random| random.pick(names).to_owned()),
+            namespaces: random.list(3, |random| random.pick(names).to_owned()),
         }),
     }))
 }
 
 /// The rules read as they are written, with no index: a third opinion.
-fn plain(roles: &Roles, namespace: &str, cluster: &str, target: &str) -> bool {
-    let Roles::Entries(entries) = roles else { return cluster == "default" && target == namespace };
+fn plain(roles: &Roles, [home, namespace, cluster, target]: [&str; 4]) -> bool {
+    let Roles::Entries(entries) = roles else { return cluster == home && target == namespace };
     let has = |names: &[String], name: &str| names.iter().any(|other| other.is_empty() || other == name);
     entries
         .iter()
@@ -114,23 +132,32 @@ fn component_and_native_build_agree() {
 /// The settings of this seed, and questions to them.
 fn agree(host: &Host, prepared: &Prepared, seed: u64) {
     let mut random = Random(seed);
-    let roles = roles(&mut random);
+    let mut names: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
+    names.extend((0..OWN_NAMES).map(|_| random.label()));
+    let roles = roles(&mut random, &names);
     let settings = roles.to_settings();
     let module = prepared.configure(host, "builtin", &settings).unwrap();
     assert_eq!(module.no_snapshot_because(), None);
     let rules = native::configure(&settings.to_string()).unwrap();
     for _ in 0..QUESTIONS {
-        let [namespace, cluster, target] = [(); 3].map(|()| random.pick(NAMES));
-        let request = request(namespace, &format!("{cluster}/{target}"));
-        let question = native::Request { home: "default", workflow_namespace: namespace, cluster, namespace: target };
+        let [mut home, namespace, mut cluster, mut target] = [(); 4].map(|()| random.pick(&names));
+        // Most homes have this name, and most questions are about one's own namespace or cluster.
+        match random.below(4) {
+            0 => home = "default",
+            1 => cluster = home,
+            2 => (cluster, target) = (home, namespace),
+            _ => {}
+        }
+        let request = Request { home: home.parse().unwrap(), ..request(namespace, &format!("{cluster}/{target}")) };
+        let question = native::Request { home, workflow_namespace: namespace, cluster, namespace: target };
         let answered = module.ask(host, &request).unwrap();
         let expected = match native::authorize(&rules, &question) {
             native::Decision::Allow => None,
             native::Decision::Deny { reason, code } => Some(Denial::of_module("builtin", &reason, code)),
         };
-        let place = || format!("seed {seed}: {namespace} -> {cluster}/{target} under {settings}");
+        let place = || format!("seed {seed}: {namespace} at {home} -> {cluster}/{target} under {settings}");
         assert_eq!(answered, expected, "{}", place());
-        assert_eq!(answered.is_none(), plain(&roles, namespace, cluster, target), "{}", place());
+        assert_eq!(answered.is_none(), plain(&roles, [home, namespace, cluster, target]), "{}", place());
     }
 }
 
