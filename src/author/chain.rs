@@ -8,14 +8,16 @@ use std::{
 };
 
 use crate::{
+    api::ids::Namespace,
     author::{removal, subject::Subject},
     policy::{
         config::{Config, ModulesConfig},
-        decision::{MODULE_BUILTIN, Mode},
+        decision::{Decision, MODULE_BUILTIN, Mode},
         folder::{Files, Folder, FolderError, Reading},
         host::Host,
         module::{LoadError, Prepared},
-        store::{self, BUILTIN, Member, SetError, Store},
+        request::{self, Request},
+        store::{self, BUILTIN, Member, Said, SetError, Store},
         yaml::{self, Node, Value},
     },
 };
@@ -29,6 +31,8 @@ pub struct Chain {
     pub modules: store::Chain,
     /// What each was made of, in the same order.
     pub sources: Vec<Source>,
+    /// In namespace mode, the one namespace that is managed.
+    pub managed: Option<Namespace>,
 }
 
 /// What a module was made of.
@@ -85,9 +89,6 @@ pub enum ChainError {
     /// The configuration and the folder make no set.
     #[error(transparent)]
     Set(#[from] SetError),
-    /// The configuration lists modules, and no folder was named.
-    #[error("the configuration lists policy modules, and no folder with them is named")]
-    NoFolder,
 }
 
 impl ChainError {
@@ -96,8 +97,13 @@ impl ChainError {
         match self {
             ChainError::Refused { error, .. } => error.hint().map(str::to_owned),
             ChainError::Set(error) => error.hint(),
-            ChainError::NoFolder => Some("name it: --policies FOLDER".to_owned()),
-            ChainError::Folder(_) => None,
+            ChainError::Folder(FolderError::NotConfigured) => Some("name it: --policies FOLDER".to_owned()),
+            ChainError::Folder(
+                FolderError::Unreadable { .. }
+                | FolderError::Empty { .. }
+                | FolderError::TooMany { .. }
+                | FolderError::TooLarge { .. },
+            ) => None,
         }
     }
 }
@@ -120,7 +126,7 @@ impl Chain {
         let module = Arc::new(prepared.configure_for(host, &subject.name, &settings, QUESTIONS).map_err(refused)?);
         let source = Source { bytes: Arc::clone(&subject.bytes), prepared: Some(Arc::new(prepared)), settings, origin };
         let modules = store::Chain::new(1, vec![Member { module, mode: Mode::Enforce }]);
-        Ok(Chain { modules, sources: vec![source] })
+        Ok(Chain { modules, sources: vec![source], managed: None })
     }
 
     /// All modules that the configuration wants of the folder, as the controller would load them. The texts are those of
@@ -135,11 +141,7 @@ impl Chain {
         [roles, policies]: [Option<&str>; 2],
         folder: Option<&Path>,
     ) -> Result<Chain, ChainError> {
-        let files = match folder {
-            Some(folder) => read_folder(folder)?,
-            None if matches!(config.chain.modules, ModulesConfig::Listed(_)) => return Err(ChainError::NoFolder),
-            None => Files::default(),
-        };
+        let files = read_folder(folder, &config.chain.modules)?;
         let members = Store::default().load(host, config, &files)?;
         let policies = policies.and_then(|text| yaml::parse(text).ok());
         let mut sources = Vec::new();
@@ -168,7 +170,15 @@ impl Chain {
             };
             sources.push(Source { bytes, prepared: None, settings, origin });
         }
-        Ok(Chain { modules: store::Chain::new(1, members), sources })
+        Ok(Chain { modules: store::Chain::new(1, members), sources, managed: None })
+    }
+
+    /// Decides as a controller does: what the core denies, no module is asked.
+    pub fn decide(&self, host: &Host, request: &Request) -> (Decision, Vec<Said>) {
+        match request::refused_by_core(self.managed.as_ref(), request) {
+            Some(denial) => (Decision::deny(denial, self.modules.generation), Vec::new()),
+            None => self.modules.decide(host, request),
+        }
     }
 }
 
@@ -190,10 +200,10 @@ impl Origin {
 }
 
 /// Waits until the files stand still, which takes a tenth of a second at most.
-fn read_folder(folder: &Path) -> Result<Files, FolderError> {
+fn read_folder(folder: Option<&Path>, modules: &ModulesConfig) -> Result<Files, FolderError> {
     let mut reader = Folder::default();
     loop {
-        match reader.read(folder)? {
+        match reader.read(folder, modules)? {
             Reading::Complete(files) => return Ok(files),
             Reading::Unsettled(_, pause) => thread::sleep(pause),
         }

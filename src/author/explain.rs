@@ -68,7 +68,7 @@ pub struct Element {
 ///
 /// A module that was loaded can't be loaded again.
 pub fn explain(host: &Host, chain: &Chain, request: &Request) -> Result<Explanation, LoadError> {
-    let (decision, _) = chain.modules.decide(host, request);
+    let (decision, _) = chain.decide(host, request);
     let mut modules = Vec::new();
     for (member, source) in chain.modules.members.iter().zip(&chain.sources) {
         let said = member.ask(host, request).evaluation(decision.is_allowed());

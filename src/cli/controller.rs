@@ -86,7 +86,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         records: arguments.records.sink(),
         ..policy::Options::default()
     };
-    let policies = tokio::task::spawn_blocking(move || Policies::start(options)).await.context("starting policy")??;
+    let policies = tokio::select! {
+        started = Policies::start_aside(options) => started?,
+        () = interrupt.received() => return Ok(Outcome::Done),
+    };
     let allowed =
         Allowed { credentials_folder: arguments.credentials_dir, insecure: arguments.allow_insecure_clusters };
     let clusters = Clusters::new(settings.home.clone(), client, allowed, Timestamp::now);

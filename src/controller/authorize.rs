@@ -212,12 +212,12 @@ fn attributes(workflow: &Workflow, now: Timestamp) -> Vec<(String, String)> {
     std::iter::once((ATTRIBUTE_TIME.to_owned(), minute.to_string())).chain(labels).collect()
 }
 
-fn denial(decision: Decision) -> Option<Denial> {
-    match decision.verdict {
+/// What the engine is told of a decision: nothing, if it is to allow.
+pub fn denial(decision: Decision) -> Option<Denial> {
+    let Decision { verdict, module, generation, may_quote_pod } = decision;
+    match verdict {
         Verdict::Allow => None,
-        Verdict::Deny { reason, code } => {
-            Some(Denial { module: decision.module, generation: decision.generation, code, reason })
-        }
+        Verdict::Deny { reason, code } => Some(Denial { module, generation, code, reason, may_quote_pod }),
     }
 }
 

@@ -66,9 +66,21 @@ pub fn phase(controller: &Controller, stored: &Stored, phase: WorkflowPhase, mes
         WorkflowPhase::Unknown | WorkflowPhase::Pending => return,
         WorkflowPhase::Running => (false, "WorkflowRunning", "Workflow Running".to_owned()),
         WorkflowPhase::Succeeded => (false, "WorkflowSucceeded", "Workflow completed".to_owned()),
-        WorkflowPhase::Failed | WorkflowPhase::Error => (true, "WorkflowFailed", message.unwrap_or_default()),
+        WorkflowPhase::Failed | WorkflowPhase::Error => {
+            (true, "WorkflowFailed", in_public(message.unwrap_or_default()))
+        }
     };
     controller.events.say(Note { about: about(stored), is_warning, reason, message: text });
+}
+
+/// The message of a workflow of one step is that of its node. A denial has an Event of its own, which says as much as may be
+/// told.
+fn in_public(message: String) -> String {
+    if message.starts_with(Denial::START) {
+        "denied by policy: the node's message says why".to_owned()
+    } else {
+        message
+    }
 }
 
 /// Policy denied pods of the workflow, by node ID. `status` is the one in which those nodes have ended.
@@ -83,7 +95,7 @@ pub fn denials(controller: &Controller, stored: &Stored, status: &WorkflowStatus
             },
             ToString::to_string,
         );
-        let message = format!("node {name} in {target}: {denial}");
+        let message = format!("node {name} in {target}: {}", denial.in_public());
         controller.events.say(Note { about: about(stored), is_warning: true, reason: "PolicyDenied", message });
     }
 }

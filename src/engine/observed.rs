@@ -85,12 +85,28 @@ pub struct Denial {
     pub code: String,
     /// For people.
     pub reason: String,
+    /// The reason may quote the pod: it is for the node's message only.
+    pub may_quote_pod: bool,
+}
+
+impl Denial {
+    /// How the message of every node begins that was denied.
+    pub const START: &str = "denied by policy module ";
+
+    /// What may be told to those who can't read the workflow.
+    pub fn in_public(&self) -> String {
+        if self.may_quote_pod {
+            let reason = "why is told in the node's message only, because the module was given the pod".to_owned();
+            return Denial { reason, ..self.clone() }.to_string();
+        }
+        self.to_string()
+    }
 }
 
 /// As a node's message says it.
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Denial { module, generation, code, reason } = self;
-        write!(f, "denied by policy module \"{module}\" (generation {generation}): {code}: {reason}")
+        let Denial { module, generation, code, reason, may_quote_pod: _ } = self;
+        write!(f, "{}\"{module}\" (generation {generation}): {code}: {reason}", Denial::START)
     }
 }

@@ -2,8 +2,15 @@
 //! (`recorder`).
 //!
 //! No value of a pod can be in one. The pod isn't, and neither is a digest of it, by which a short value could be guessed.
-//! What a module says may quote all that it was given; so the reason of one that was given the pod is left out: the node's
-//! message has it, where those who may read the workflow can read it. Settings are there by their digest only.
+//! Settings are there by their digest only. What a module says may quote all that it was given, and is told so far:
+//!
+//! | what a module says | where it is told |
+//! |---|---|
+//! | the reason of a denial | in the node's message, which those who may read the workflow can read |
+//! | the same, of a module that was not given the pod | also in records, in the Event `PolicyDenied`, and by `local run` |
+//! | the code of a denial | in all of these and in a metric; of a module that was given the pod, only if it stands in the module's own file (`codes`) |
+//! | why `configure` refuses the settings | in the log, an Event, the condition `Refused` and `/readyz`: it may quote settings, which the operator wrote |
+//! | notes | by `landfall policy explain`, which no controller calls |
 
 use std::{
     fmt,
@@ -154,11 +161,10 @@ fn record(request: &Request, decision: &Decision, mut modules: Vec<Evaluation>, 
         Verdict::Deny { reason, code } => Answer::Deny { code: code.clone(), reason: reason.clone() },
     };
     for module in modules.iter_mut().filter(|module| module.pod_given) {
-        let is_told_by_it = matches!(module.answer, Answer::Deny { .. });
         leave_out_reason(&mut module.answer);
-        if is_told_by_it && module.mode == Mode::Enforce && module.name == decision.module {
-            leave_out_reason(&mut answer);
-        }
+    }
+    if decision.may_quote_pod {
+        leave_out_reason(&mut answer);
     }
     Record {
         id: String::new(),

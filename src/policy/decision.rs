@@ -1,6 +1,5 @@
-//! What policy answers: allow, or deny with a reason, and by whom.
-
-use std::fmt;
+//! What policy answers: allow, or deny with a reason, and by whom. How a denial reads in a node's message is not here but
+//! with the engine (`engine::observed`).
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +30,8 @@ pub const CODE_RESULT_LIMIT: &str = "result-limit";
 pub const CODE_MODULE_TRAPPED: &str = "module-trapped";
 /// The module could not be run, or its answer could not be read.
 pub const CODE_MODULE_FAILED: &str = "module-failed";
-/// Takes the place of a module's code that is not lower-case words joined by `-`.
+/// Takes the place of a module's code that is not lower-case words joined by `-`; and, of a module that was given the pod,
+/// of one that may be a value of the pod.
 pub const CODE_DENIED: &str = "denied";
 
 /// A reason becomes a node's message, and those are stored in the workflow, which has to stay under 1 MiB or so.
@@ -49,6 +49,10 @@ pub struct Decision {
     pub module: String,
     /// The generation of the chain; 0 before there was one.
     pub generation: u64,
+    /// The module that denied was given the pod, so that its reason may quote it: what the node's message says, and nobody
+    /// else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_quote_pod: bool,
 }
 
 /// Allow or deny.
@@ -151,11 +155,14 @@ impl Denial {
     /// A denial as a module gave it, made fit to be stored and shown: the reason is cut to a length and to one line, and
     /// a code that isn't one is replaced.
     pub fn of_module(module: &str, reason: &str, code: &str) -> Denial {
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).map(printable).collect();
         let code = if is_code(code) { code } else { CODE_DENIED };
-        Denial { module: module.to_owned(), code: code.to_owned(), reason }
+        Denial { module: module.to_owned(), code: code.to_owned(), reason: fit(reason) }
     }
+}
+
+/// What a module says for people, cut to a length and to one line.
+pub fn fit(text: &str) -> String {
+    text.chars().take(REASON_CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Answer {
@@ -185,7 +192,7 @@ impl Decision {
     /// A denial in `generation`.
     pub fn deny(denial: Denial, generation: u64) -> Decision {
         let Denial { module, code, reason } = denial;
-        Decision { verdict: Verdict::Deny { reason, code }, module, generation }
+        Decision { verdict: Verdict::Deny { reason, code }, module, generation, may_quote_pod: false }
     }
 
     /// The pod may be created.
@@ -198,19 +205,6 @@ impl Decision {
         match &self.verdict {
             Verdict::Allow => None,
             Verdict::Deny { code, .. } => Some(code),
-        }
-    }
-}
-
-/// As a node's message says it: `denied by policy module builtin (no-rule, generation 3): no rule for …`.
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Decision { verdict, module, generation } = self;
-        match verdict {
-            Verdict::Allow => write!(f, "allowed by policy module {module} (generation {generation})"),
-            Verdict::Deny { reason, code } => {
-                write!(f, "denied by policy module {module} ({code}, generation {generation}): {reason}")
-            }
         }
     }
 }

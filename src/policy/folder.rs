@@ -1,18 +1,23 @@
-//! The policy folder as one consistent reading: all `*.wasm` files of one moment, none of them half written.
+//! The policy folder as one consistent reading: the `*.wasm` files of one moment that the configuration wants, none of them
+//! half written. What else lies there is not looked at.
 //!
 //! Volumes of ConfigMaps and Secrets change by a rename onto the link `..data`: the folder behind it is read, and the
 //! link looked at again afterwards. In any other folder a file counts once it stood still for a while.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::policy::{config::MODULES_MAX, limits::MODULE_BYTES};
+use crate::policy::{
+    config::{MODULES_MAX, ModulesConfig},
+    limits::MODULE_BYTES,
+};
 
 /// The link that the kubelet swaps.
 const DATA_LINK: &str = "..data";
@@ -24,9 +29,9 @@ const READINGS_MAX: usize = 5;
 /// What the folder holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// The folder, as configured.
+    /// The folder, as configured; empty where nothing of it is wanted.
     pub folder: PathBuf,
-    /// The contents by name.
+    /// The contents by name; of a listed file that isn't there, nothing.
     pub files: BTreeMap<String, Arc<[u8]>>,
 }
 
@@ -42,6 +47,9 @@ pub enum Reading {
 /// Why the folder gives no set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FolderError {
+    /// There is none, and modules of it are listed.
+    #[error("the configuration lists modules, and no policy folder is configured")]
+    NotConfigured,
     /// The folder or a file in it can't be read.
     #[error("{}: {message}", .path.display())]
     Unreadable {
@@ -76,12 +84,13 @@ pub enum FolderError {
 
 impl FolderError {
     /// The file or folder at fault.
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> Option<&Path> {
         match self {
+            FolderError::NotConfigured => None,
             FolderError::Unreadable { path, .. }
             | FolderError::Empty { path }
             | FolderError::TooMany { path, .. }
-            | FolderError::TooLarge { path, .. } => path,
+            | FolderError::TooLarge { path, .. } => Some(path),
         }
     }
 }
@@ -101,22 +110,30 @@ struct Stamp {
 }
 
 impl Folder {
-    /// Reads `folder` now.
+    /// Reads what `modules` wants of `folder` now. Where that is nothing, there need not be a folder.
     ///
     /// # Errors
     ///
     /// It gives no set.
-    pub fn read(&mut self, folder: &Path) -> Result<Reading, FolderError> {
+    pub fn read(&mut self, folder: Option<&Path>, modules: &ModulesConfig) -> Result<Reading, FolderError> {
+        let is_wanted = match modules {
+            ModulesConfig::WholeFolder => folder.is_some(),
+            ModulesConfig::Listed(modules) => !modules.is_empty(),
+        };
+        if !is_wanted {
+            return Ok(Reading::Complete(Files::default()));
+        }
+        let folder = folder.ok_or(FolderError::NotConfigured)?;
         let data = folder.join(DATA_LINK);
         if fs::symlink_metadata(&data).is_ok_and(|metadata| metadata.is_symlink()) {
             self.still.clear();
-            return read_volume(folder, &data);
+            return read_volume(folder, &data, modules);
         }
-        self.read_plain(folder)
+        self.read_plain(folder, modules)
     }
 
-    fn read_plain(&mut self, folder: &Path) -> Result<Reading, FolderError> {
-        let paths = modules_in(folder)?;
+    fn read_plain(&mut self, folder: &Path, modules: &ModulesConfig) -> Result<Reading, FolderError> {
+        let paths = modules_in(folder, modules)?;
         let now = Instant::now();
         let mut unsettled: Option<(&PathBuf, Duration)> = None;
         let mut still = HashMap::new();
@@ -147,12 +164,12 @@ impl Folder {
     }
 }
 
-fn read_volume(folder: &Path, data: &Path) -> Result<Reading, FolderError> {
+fn read_volume(folder: &Path, data: &Path, modules: &ModulesConfig) -> Result<Reading, FolderError> {
     let mut last = None;
     for _ in 0..READINGS_MAX {
         let before = fs::read_link(data).map_err(|error| unreadable(data, &error))?;
         let content = folder.join(&before);
-        let files = modules_in(&content).and_then(|paths| read_all(folder, &paths));
+        let files = modules_in(&content, modules).and_then(|paths| read_all(folder, &paths));
         let after = fs::read_link(data).map_err(|error| unreadable(data, &error))?;
         if before == after {
             return files.map(Reading::Complete);
@@ -165,8 +182,8 @@ fn read_volume(folder: &Path, data: &Path) -> Result<Reading, FolderError> {
     }))
 }
 
-/// The modules in a folder by name. Hidden files and everything else are none of ours.
-fn modules_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, FolderError> {
+/// The modules in a folder that are wanted, by name. Hidden files and everything else are none of ours.
+fn modules_in(folder: &Path, modules: &ModulesConfig) -> Result<BTreeMap<String, PathBuf>, FolderError> {
     let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
     let mut paths = BTreeMap::new();
     for entry in entries {
@@ -178,6 +195,9 @@ fn modules_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, FolderError> {
     }
     if paths.is_empty() {
         return Err(FolderError::Empty { path: folder.to_owned() });
+    }
+    if let ModulesConfig::Listed(modules) = modules {
+        paths.retain(|name, _| modules.iter().any(|module| module.file == *name));
     }
     if paths.len() > MODULES_MAX {
         return Err(FolderError::TooMany { path: folder.to_owned(), count: paths.len() });
@@ -192,7 +212,13 @@ fn read_all(folder: &Path, paths: &BTreeMap<String, PathBuf>) -> Result<Files, F
         if bytes > MODULE_BYTES {
             return Err(FolderError::TooLarge { path: path.clone(), bytes });
         }
-        let content = fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let mut content = Vec::new();
+        // It may have grown meanwhile.
+        let read = File::open(path).and_then(|file| file.take(MODULE_BYTES + 1).read_to_end(&mut content));
+        let bytes = read.map_err(|error| unreadable(path, &error))? as u64;
+        if bytes > MODULE_BYTES {
+            return Err(FolderError::TooLarge { path: path.clone(), bytes });
+        }
         files.insert(name.clone(), content.into());
     }
     Ok(Files { folder: folder.to_owned(), files })
@@ -200,6 +226,10 @@ fn read_all(folder: &Path, paths: &BTreeMap<String, PathBuf>) -> Result<Files, F
 
 fn stamp(path: &Path) -> Result<Stamp, FolderError> {
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        // Whoever reads a pipe waits for ever, and a device has no end. A folder says so itself when it is read.
+        return Err(FolderError::Unreadable { path: path.to_owned(), message: "not a file".to_owned() });
+    }
     Ok(Stamp { size: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() })
 }
 

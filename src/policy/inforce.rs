@@ -13,7 +13,6 @@ use crate::{
     api::ids::Namespace,
     policy::{
         audit::Records,
-        consent,
         decision::Decision,
         host::Host,
         request::{self, Request},
@@ -82,8 +81,7 @@ impl InForce {
     pub fn decide(&self, request: &Request) -> Decision {
         let start = Instant::now();
         let chain = self.chain();
-        let outside = self.managed.as_ref().and_then(|managed| request::outside_namespace_mode(managed, request));
-        let refused = outside.or_else(|| consent::refused(request));
+        let refused = request::refused_by_core(self.managed.as_ref(), request);
         let (decision, set_digest) = match (refused, chain) {
             (None, Some(chain)) => return self.ask(chain, request, start),
             (None, None) => (store::no_policy(&self.why_none()), String::new()),

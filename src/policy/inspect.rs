@@ -1,6 +1,9 @@
-//! What a module's file is, before anything of it is compiled: a component, and does it import anything?
+//! What a module's file is, before anything of it is compiled: a component, does it import anything, and is it compiled in
+//! reasonable time?
 
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
+
+use crate::policy::effort::{self, Excess};
 
 /// A message names so many imports and counts the rest: WASI has some dozens.
 const IMPORTS_SHOWN_MAX: usize = 8;
@@ -29,9 +32,13 @@ pub enum Unfit {
     /// The file is cut off or damaged.
     #[error("malformed: {0}")]
     Malformed(String),
+    /// Compiling it would hold up everything that comes after it.
+    #[error("compiling it would take too long: {0}")]
+    Laborious(Excess),
 }
 
-/// Checks that `bytes` are a component without imports. Whether it exports the interface is seen when it is compiled.
+/// Checks that `bytes` are a component without imports that is compiled in reasonable time. Whether it exports the interface
+/// is seen when it is compiled.
 pub fn inspect(bytes: &[u8]) -> Result<(), Unfit> {
     let Some((b"\0asm", _)) = bytes.split_at_checked(4) else {
         let start = bytes.iter().take(8).copied().collect::<Vec<u8>>();
@@ -77,7 +84,10 @@ pub fn inspect(bytes: &[u8]) -> Result<(), Unfit> {
     match (core, imports.is_empty()) {
         (true, _) => Err(Unfit::CoreModule { imports }),
         (false, false) => Err(Unfit::Imports { imports }),
-        (false, true) => Ok(()),
+        (false, true) => match effort::excess(bytes).map_err(malformed)? {
+            Some(excess) => Err(Unfit::Laborious(excess)),
+            None => Ok(()),
+        },
     }
 }
 
@@ -96,6 +106,7 @@ impl Unfit {
                 "build it without WASI, as `landfall policy build` does: Rust for wasm32-unknown-unknown; JavaScript with \
                  `componentize-qjs --stub-wasi --sync`; Python with `componentize-py componentize --stub-wasi`",
             ),
+            Unfit::Laborious(excess) => Some(excess.measure.hint()),
             Unfit::Imports { .. } => Some("the world `module` of landfall:policy has exports only: remove the imports"),
         }
     }

@@ -6,11 +6,13 @@
 
 pub mod audit;
 mod bindings;
+mod codes;
 mod compile;
 pub mod config;
 pub mod consent;
 pub mod decision;
 pub mod digest;
+pub mod effort;
 pub mod folder;
 pub mod host;
 mod inforce;
@@ -28,6 +30,7 @@ mod shadows;
 mod snapshot;
 pub mod state;
 pub mod store;
+mod trial;
 pub mod yaml;
 
 use std::{
@@ -42,7 +45,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    sync::{Semaphore, broadcast, watch},
+    sync::{Semaphore, broadcast, oneshot, watch},
     time::timeout,
 };
 
@@ -55,7 +58,7 @@ use crate::{
         host::Host,
         inforce::InForce,
         recorder::Sink,
-        reload::{Pace, Reload, Signal},
+        reload::{Ending, Pace, Reload, Signal},
         request::Request,
         state::{Differences, Refusal, State},
     },
@@ -68,7 +71,8 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// For how long a file in the policy folder may keep changing before that is an error: the largest module is copied in less.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The policy of one controller. Copies share everything; with the last one the reload thread ends.
+/// The policy of one controller. Copies share everything; with the last one the reload thread ends, after what it is
+/// loading just then.
 #[derive(Clone)]
 pub struct Policies {
     shared: Arc<Shared>,
@@ -97,6 +101,7 @@ struct Shared {
     threads: Arc<Semaphore>,
     signals: Mutex<Sender<Signal>>,
     reload: Mutex<Option<JoinHandle<()>>>,
+    ending: Arc<Ending>,
 }
 
 impl Default for Options {
@@ -129,6 +134,7 @@ impl Policies {
         let pace = Pace { rescan: options.rescan, patience: options.patience };
         let mut reload = Reload::new(Arc::clone(&in_force), options.config, folder, pace);
         reload.look_until_settled();
+        let ending = reload.ending();
         let (sender, receiver) = mpsc::channel();
         let hints = sender.clone();
         let thread = thread::Builder::new()
@@ -141,8 +147,26 @@ impl Policies {
                 threads: Arc::new(Semaphore::new(Host::decisions_at_once())),
                 signals: Mutex::new(sender),
                 reload: Mutex::new(Some(thread)),
+                ending,
             }),
         })
+    }
+
+    /// The same on a thread of its own, for async callers: it begins at once. Whoever stops waiting leaves the thread to end
+    /// by itself, because what is being compiled can't be interrupted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Policies::start`]; or the machine refuses the thread.
+    pub fn start_aside(options: Options) -> impl Future<Output = anyhow::Result<Policies>> {
+        let (sender, started) = oneshot::channel();
+        // Where nobody waits any longer, what was started is dropped.
+        let begin = move || drop(sender.send(Policies::start(options)));
+        let thread = thread::Builder::new().name("policy-start".to_owned()).spawn(begin);
+        async move {
+            thread.context("starting the thread that starts policy")?;
+            started.await.context("the thread that starts policy panicked")?
+        }
     }
 
     /// Decides, on a thread of its own. It waits when many decisions are under way; it does not deny for that.
@@ -246,8 +270,139 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let sender = self.signals.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(sender.send(Signal::Stop));
-        if let Some(thread) = self.reload.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let Some(thread) = self.reload.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        // What is being compiled can't be interrupted: the thread ends after it, and the process does not wait for that.
+        if self.ending.begin() {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        thread,
+        time::Duration,
+    };
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::{Host, Options, Policies, config::Config, request::Request};
+
+    /// Longer than anything takes here, however busy the machine is.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// The built-in module, and a request that it allows.
+    fn builtin() -> (Policies, Request, Runtime) {
+        let request = serde_json::json!({
+            "home": "default", "workflow": {"namespace": "argo", "name": "w", "uid": "1"}, "template": "main",
+            "target": {"cluster": "default", "namespace": "argo"}, "creates": "pod",
+        });
+        let policies = Policies::start(Options::default()).unwrap();
+        (policies, serde_json::from_value(request).unwrap(), Builder::new_current_thread().build().unwrap())
+    }
+
+    #[test]
+    fn deciding_takes_no_async_thread() {
+        let (policies, request, runtime) = builtin();
+        // No decision can be made, and there is one thread for all tasks.
+        let host = policies.shared.in_force.host();
+        let turns: Vec<_> = (0..Host::decisions_at_once()).map(|_| host.turn()).collect();
+        let (ran, another_ran) = mpsc::channel();
+        let (freed, asked, is_waiting) = thread::scope(|scope| {
+            // Should deciding take that thread, it gets the turns after all, and the test fails rather than hangs.
+            let freed = scope.spawn(move || {
+                let freed = another_ran.recv_timeout(PATIENCE);
+                drop(turns);
+                freed
+            });
+            let (asked, is_waiting) = runtime.block_on(async {
+                let asking = policies.clone();
+                let asked = tokio::spawn(async move { asking.decide(&request).await });
+                let another = tokio::spawn(async { "ran" }).await.unwrap();
+                let is_waiting = !asked.is_finished();
+                ran.send(another).unwrap();
+                (asked.await.unwrap(), is_waiting)
+            });
+            (freed.join().unwrap(), asked, is_waiting)
+        });
+        assert_eq!((freed, is_waiting, asked.code()), (Ok("ran"), true, None));
+    }
+
+    #[test]
+    fn so_many_threads_and_no_more_are_taken() {
+        let (policies, request, runtime) = builtin();
+        let most = Host::decisions_at_once();
+        let in_force = &policies.shared.in_force;
+        let turns: Vec<_> = (0..most).map(|_| in_force.host().turn()).collect();
+        let held = Arc::strong_count(in_force);
+        runtime.block_on(async {
+            let asked: Vec<_> = (0..most + 5)
+                .map(|_| {
+                    let (policies, request) = (policies.clone(), request.clone());
+                    tokio::spawn(async move { policies.decide(&request).await })
+                })
+                .collect();
+            // All of them have asked by then; whoever is given a thread takes a copy with it.
+            tokio::task::yield_now().await;
+            assert_eq!(Arc::strong_count(in_force) - held, most);
+            drop(turns);
+            for asked in asked {
+                assert!(asked.await.unwrap().is_allowed());
+            }
+        });
+        assert_eq!(Arc::strong_count(in_force), held);
+    }
+
+    #[test]
+    fn so_many_decide_at_once_and_no_more() {
+        let (policies, _, _) = builtin();
+        let host = policies.shared.in_force.host();
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..Host::decisions_at_once() + 5 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let _turn = host.turn();
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        thread::yield_now();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        let most = most.into_inner();
+        assert!(most <= Host::decisions_at_once(), "{most} at once");
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_what_is_being_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("slow.wasm"), include_bytes!("../../tests/guest/guest.wasm")).unwrap();
+        let config = |chain: &str| Config::parse(None, Some(chain)).unwrap().0;
+        let folder_path = Some(folder.path().to_owned());
+        let policies =
+            Policies::start(Options { folder: folder_path, config: config("modules: []"), ..Options::default() })
+                .unwrap();
+        // It is configured for three seconds of processor time.
+        let slow = "modules: [{file: slow.wasm, settings: [loop], limits: {configureMilliseconds: 3000}}]";
+        policies.configure(config(slow));
+        let ending = policies.shared.ending.clone();
+        while !ending.is_loading.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        let mut states = policies.subscribe_state();
+        drop(policies);
+        // The thread has what tells the state, and goes on.
+        assert!(states.has_changed().is_ok(), "the end waited for the thread");
+        // Then it ends by itself.
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { while states.changed().await.is_ok() {} });
     }
 }

@@ -11,20 +11,17 @@ use wasmtime::{
     component::{Component, Instance},
 };
 
-use crate::{
-    api::ids::{DEFAULT_SERVICE_ACCOUNT, Target},
-    policy::{
-        bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
-        compile::Functions,
-        consent::Landing,
-        decision::{CODE_TIME_LIMIT, Denial},
-        digest::Digest,
-        host::{Cost, Host},
-        inspect::{self, Unfit},
-        limits::{self, Account, Failure, Limits, MODULE_BYTES},
-        request::{Creates, PodJson, Request, Workflow},
-        snapshot,
-    },
+use crate::policy::{
+    bindings::{self, INTERFACE, Module as Exports, ModulePre as ExportsPre, wit},
+    codes::Codes,
+    compile::Functions,
+    decision::{self, CODE_DENIED, CODE_TIME_LIMIT, Denial},
+    digest::Digest,
+    host::{Cost, Host},
+    inspect::{self, Unfit},
+    limits::{self, Account, Failure, Limits, MODULE_BYTES},
+    request::Request,
+    snapshot, trial,
 };
 
 /// Trials of a module that was just loaded, should the ones before have taken too long.
@@ -38,6 +35,7 @@ pub struct Prepared {
     bytes: Arc<[u8]>,
     digest: String,
     component: Component,
+    codes: Arc<Codes>,
     functions: Arc<Functions>,
     /// Why the component is the plain one, not one whose memory can be read out.
     unreadable: Option<String>,
@@ -52,6 +50,7 @@ pub struct Module {
     settings_digest: String,
     limits: Limits,
     needs: wit::Needs,
+    codes: Arc<Codes>,
     form: Form,
 }
 
@@ -145,7 +144,8 @@ impl Prepared {
             Ok(component) => (component, None),
             Err(reason) => (host.compile(&bytes, &functions, relatives).map_err(invalid)?, Some(reason)),
         };
-        Ok(Prepared { bytes, digest, component, functions, unreadable, compiled_in: start.elapsed() })
+        let codes = Arc::new(Codes::of(Arc::clone(&bytes)));
+        Ok(Prepared { bytes, digest, component, codes, functions, unreadable, compiled_in: start.elapsed() })
     }
 
     /// Bytes of the component, as it was given.
@@ -161,6 +161,11 @@ impl Prepared {
     /// What became of its functions, for other modules.
     pub(in crate::policy) fn functions(&self) -> &Arc<Functions> {
         &self.functions
+    }
+
+    /// The codes that are its own.
+    pub(in crate::policy) fn codes(&self) -> &Arc<Codes> {
+        &self.codes
     }
 
     pub(in crate::policy) fn component(&self) -> &Component {
@@ -259,8 +264,8 @@ impl Prepared {
         };
         self.functions.trim();
         let settings_digest = digest(settings.as_bytes());
-        let module =
-            Module { name: name.to_owned(), digest: self.digest.clone(), settings_digest, limits, needs, form };
+        let (name, digest, codes) = (name.to_owned(), self.digest.clone(), Arc::clone(&self.codes));
+        let module = Module { name, digest, settings_digest, limits, needs, codes, form };
         module.try_cold(host)?;
         Ok(module)
     }
@@ -324,7 +329,7 @@ impl Module {
     ///
     /// The call does not end as it should.
     pub fn try_once(&self, host: &Host) -> Result<(), LoadError> {
-        self.ask(host, &trial_request()).map(drop).map_err(LoadError::Trial)
+        self.ask(host, &trial::request()).map(drop).map_err(LoadError::Trial)
     }
 
     /// Asks the module. `None` is no objection. Whatever goes wrong is a failure, which the caller has to deny for.
@@ -405,7 +410,8 @@ impl Module {
             exports.landfall_policy_policy().call_authorize(&mut *store, request)
         });
         let decision = answer.map_err(|error| limits::failure(&error, store))?;
-        Ok(bindings::denial(&self.name, decision))
+        let denial = bindings::denial(&self.name, decision);
+        Ok(if self.needs_pod() { denial.map(|denial| with_own_code(denial, &self.codes)) } else { denial })
     }
 }
 
@@ -414,6 +420,11 @@ impl fmt::Debug for Module {
         // Settings may hold what is nobody's business: only their digest is shown.
         f.debug_struct("Module").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
     }
+}
+
+/// The denial of a module that is given the pod: a code that may be from there is replaced.
+pub(in crate::policy) fn with_own_code(denial: Denial, codes: &Codes) -> Denial {
+    if codes.has(&denial.code) { denial } else { Denial { code: CODE_DENIED.to_owned(), ..denial } }
 }
 
 /// The digest of `bytes` as hex, as it stands in records.
@@ -459,7 +470,7 @@ pub(in crate::policy) fn call_configure(
     let answer = exports.landfall_policy_policy().call_configure(&mut *store, settings);
     match answer {
         Ok(Ok(needs)) => Ok(needs),
-        Ok(Err(message)) => Err(LoadError::Settings(message)),
+        Ok(Err(message)) => Err(LoadError::Settings(decision::fit(&message))),
         Err(error) => Err(LoadError::Configure(limits::failure(&error, store))),
     }
 }
@@ -471,29 +482,5 @@ fn configured(store: &mut Store<Account>, exports: &ExportsPre<Account>, setting
         Ok(_) => Ok(exports),
         // It took the same settings when it was loaded.
         Err(message) => Err(wasmtime::Error::msg(format!("it refuses its settings: {message}"))),
-    }
-}
-
-/// The request that each module is tried on when it is loaded. The answer does not matter.
-fn trial_request() -> Request {
-    let name = "landfall-trial";
-    let label = || name.parse().expect("a DNS label");
-    Request {
-        home: label(),
-        workflow: Workflow {
-            namespace: name.parse().expect("a DNS label"),
-            name: name.to_owned(),
-            uid: "00000000-0000-0000-0000-000000000000".to_owned(),
-        },
-        template: name.to_owned(),
-        target: Target { cluster: label(), namespace: name.parse().expect("a DNS label") },
-        service_account: DEFAULT_SERVICE_ACCOUNT.to_owned(),
-        creates: Creates::Pod,
-        pod: Some(PodJson::from(
-            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"landfall-trial"},"spec":{"containers":[]}}"#
-                .to_owned(),
-        )),
-        attributes: Vec::new(),
-        landing: Landing::Open,
     }
 }

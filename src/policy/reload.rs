@@ -18,12 +18,16 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind, event::AccessMode};
 
 use crate::policy::{
-    config::{Config, ModulesConfig},
+    config::{Config, ModuleConfig, ModulesConfig},
     folder::{Files, Folder, FolderError, Reading},
     inforce::InForce,
     state::Refusal,
     store::{SetError, Store},
 };
+
+/// What the log says where there are no events.
+const NO_EVENTS: &str =
+    "the policy folder can't be watched: changes in it are seen when it is read again, some seconds later";
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -38,8 +42,25 @@ pub enum Signal {
     Stop,
 }
 
+/// Whether the thread is to end, and whether it is where it can't.
+#[derive(Debug, Default)]
+pub struct Ending {
+    pub(in crate::policy) is_wanted: AtomicBool,
+    pub(in crate::policy) is_loading: AtomicBool,
+}
+
+impl Ending {
+    /// From now on nothing is loaded any more. Gives back whether the thread ends soon: it doesn't if it is loading, which
+    /// nobody can interrupt.
+    pub fn begin(&self) -> bool {
+        self.is_wanted.store(true, Ordering::SeqCst);
+        !self.is_loading.load(Ordering::SeqCst)
+    }
+}
+
 /// Everything that the thread owns.
 pub struct Reload {
+    ending: Arc<Ending>,
     in_force: Arc<InForce>,
     config: Config,
     config_refusal: Option<Refusal>,
@@ -75,8 +96,6 @@ enum Refused {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Set(#[from] SetError),
-    #[error("the configuration lists modules, and no policy folder is configured")]
-    NoFolder,
     #[error("{}: the file keeps changing, for more than {} ms now", .file.display(), .patience.as_millis())]
     Restless { file: PathBuf, patience: Duration },
 }
@@ -85,6 +104,7 @@ impl Reload {
     /// Keeps `in_force` as `config` and the folder at `path` say.
     pub fn new(in_force: Arc<InForce>, config: Config, path: Option<PathBuf>, pace: Pace) -> Reload {
         Reload {
+            ending: Arc::default(),
             in_force,
             config,
             config_refusal: None,
@@ -97,10 +117,15 @@ impl Reload {
         }
     }
 
+    /// How the thread is told to end while it loads.
+    pub fn ending(&self) -> Arc<Ending> {
+        Arc::clone(&self.ending)
+    }
+
     /// Looks once, and puts what it finds in force or says why not. Gives back when to look again.
     fn look(&mut self) -> Duration {
         let mut wait = self.pace.rescan;
-        let found = match self.files() {
+        let found = match self.folder.read(self.path.as_deref(), &self.config.chain.modules) {
             Ok(Reading::Complete(files)) => {
                 self.unsettled = None;
                 self.load(files)
@@ -116,7 +141,7 @@ impl Reload {
             }
             Err(error) => {
                 self.unsettled = None;
-                Err(error.refusal())
+                Err(Refused::from(error).refusal())
             }
         };
         match (self.config_refusal.clone(), found) {
@@ -169,15 +194,6 @@ impl Reload {
         }
     }
 
-    fn files(&mut self) -> Result<Reading, Refused> {
-        match (&self.path, &self.config.chain.modules) {
-            (Some(_), ModulesConfig::Listed(modules)) if modules.is_empty() => Ok(Reading::Complete(Files::default())),
-            (Some(path), ModulesConfig::WholeFolder | ModulesConfig::Listed(_)) => Ok(self.folder.read(path)?),
-            (None, ModulesConfig::Listed(modules)) if !modules.is_empty() => Err(Refused::NoFolder),
-            (None, ModulesConfig::WholeFolder | ModulesConfig::Listed(_)) => Ok(Reading::Complete(Files::default())),
-        }
-    }
-
     /// Loads what was found, unless it is what was found the last time: then the outcome is the same.
     fn load(&mut self, files: Files) -> Result<(), Refusal> {
         if let Some(last) = &self.last
@@ -185,6 +201,18 @@ impl Reload {
         {
             return last.outcome.clone();
         }
+        // First say so, then look: whoever wants it to end looks in the other order.
+        self.ending.is_loading.store(true, Ordering::SeqCst);
+        let outcome = if self.ending.is_wanted.load(Ordering::SeqCst) {
+            self.last.as_ref().map_or(Ok(()), |last| last.outcome.clone())
+        } else {
+            self.load_anew(files)
+        };
+        self.ending.is_loading.store(false, Ordering::SeqCst);
+        outcome
+    }
+
+    fn load_anew(&mut self, files: Files) -> Result<(), Refusal> {
         let outcome = match self.store.load(self.in_force.host(), &self.config, &files) {
             Ok(modules) => {
                 self.in_force.replace(modules);
@@ -196,12 +224,17 @@ impl Reload {
         outcome
     }
 
-    /// Loads what was found the last time, if there was anything; the configuration may be another.
+    /// Loads what was found the last time, if that is all that is wanted now: the configuration may be another.
     fn load_again(&mut self) -> Result<(), Refusal> {
-        match &self.last {
-            Some(last) if !last.files.files.is_empty() => self.load(last.files.clone()),
-            Some(_) | None => Ok(()),
-        }
+        let Some(last) = &self.last else { return Ok(()) };
+        let was_whole = matches!(last.config.chain.modules, ModulesConfig::WholeFolder);
+        let has = |module: &ModuleConfig| last.files.files.contains_key(&module.file);
+        let is_enough = !last.files.files.is_empty()
+            && match &self.config.chain.modules {
+                ModulesConfig::WholeFolder => was_whole,
+                ModulesConfig::Listed(modules) => was_whole || modules.iter().all(has),
+            };
+        if is_enough { self.load(last.files.clone()) } else { Ok(()) }
     }
 }
 
@@ -209,12 +242,11 @@ impl Refused {
     fn refusal(&self) -> Refusal {
         let refusal = |file: Option<PathBuf>| Refusal { module: None, file, reason: self.to_string(), hint: None };
         match self {
-            Refused::Folder(error) => refusal(Some(error.path().to_owned())),
+            Refused::Folder(error) => refusal(error.path().map(Path::to_owned)),
             Refused::Set(error) => {
                 let module = error.module().map(str::to_owned);
                 Refusal { module, hint: error.hint(), ..refusal(error.file().map(Path::to_owned)) }
             }
-            Refused::NoFolder => refusal(None),
             Refused::Restless { file, .. } => refusal(Some(file.clone())),
         }
     }
@@ -227,6 +259,8 @@ struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// Where the folder really is; a watch goes there and stays there when the link is swapped.
     watched: Option<PathBuf>,
+    /// That it can't be watched was told.
+    is_told: bool,
 }
 
 impl Watch {
@@ -242,7 +276,15 @@ impl Watch {
                 drop(sender.send(Signal::Hint));
             }
         });
-        let mut watch = Watch { folder, watcher: watcher.ok(), watched: None };
+        Watch::of(folder, watcher)
+    }
+
+    /// Without a watcher there are no hints, and all is well but slower: the machine may have no watches left.
+    fn of(folder: PathBuf, watcher: notify::Result<RecommendedWatcher>) -> Watch {
+        if let Err(error) = &watcher {
+            tracing::warn!(folder = %folder.display(), %error, "{NO_EVENTS}");
+        }
+        let mut watch = Watch { folder, watcher: watcher.ok(), watched: None, is_told: false };
         if let Some(parent) = watch.folder.parent()
             && let Some(watcher) = &mut watch.watcher
             && let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive)
@@ -264,8 +306,17 @@ impl Watch {
             // It fails when the folder is gone, and its watch with it.
             drop(watcher.unwatch(&self.folder));
         }
-        if now.is_some() && watcher.watch(&self.folder, RecursiveMode::NonRecursive).is_ok() {
-            self.watched = now;
+        if now.is_none() {
+            return;
+        }
+        match watcher.watch(&self.folder, RecursiveMode::NonRecursive) {
+            Ok(()) => self.watched = now,
+            // It is tried again at each look, and told once.
+            Err(error) if !self.is_told => {
+                self.is_told = true;
+                tracing::warn!(folder = %self.folder.display(), %error, "{NO_EVENTS}");
+            }
+            Err(_) => {}
         }
     }
 }
@@ -278,4 +329,42 @@ fn concerns(event: &Event, folder: &Path, name: Option<&OsStr>) -> bool {
             .paths
             .iter()
             .any(|path| path.starts_with(folder) || (path.parent() == folder.parent() && path.file_name() == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::{NO_EVENTS, Watch};
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_watched_is_told_of() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut watch = Watch::of("/policies".into(), Err(notify::Error::generic("no watches left")));
+            watch.renew();
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches(NO_EVENTS).count(), 1, "{log}");
+        assert!(log.contains(" WARN ") && log.contains("folder=/policies error=no watches left"), "{log}");
+    }
 }

@@ -20,7 +20,7 @@ use serde::{
 use crate::{
     api::ids::{ClusterName, Namespace, Target},
     policy::{
-        consent::Landing,
+        consent::{self, Landing},
         decision::{CODE_NAMESPACE_MODE, Denial, MODULE_CORE},
     },
 };
@@ -133,12 +133,17 @@ impl Request {
     }
 }
 
+/// Why the core denies `request`, before any module is asked: in namespace mode for the one namespace `managed`, it is for
+/// another; or the target's owner does not consent.
+pub fn refused_by_core(managed: Option<&Namespace>, request: &Request) -> Option<Denial> {
+    outside_namespace_mode(managed, request).or_else(|| consent::refused(request))
+}
+
 /// Why `request` is outside of namespace mode, in which the controller manages the one namespace `managed`: pods may
-/// only be in the namespace of exactly that name, whatever the cluster. No module can widen this.
-pub fn outside_namespace_mode(managed: &Namespace, request: &Request) -> Option<Denial> {
-    if &request.target.namespace == managed {
-        return None;
-    }
+/// only be in the namespace of exactly that name, whatever the cluster. No module can widen this. Without `managed` there is
+/// no such mode.
+fn outside_namespace_mode(managed: Option<&Namespace>, request: &Request) -> Option<Denial> {
+    let managed = managed.filter(|managed| **managed != request.target.namespace)?;
     Some(Denial {
         module: MODULE_CORE.to_owned(),
         code: CODE_NAMESPACE_MODE.to_owned(),

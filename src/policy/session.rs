@@ -3,10 +3,13 @@
 //! Configuring without a snapshot is quicker than a thousand decisions, where compiling a snapshot takes longer. What the
 //! module keeps between decisions is seen here, unlike in the controller: ask in the same order where that may not matter.
 
+use std::sync::Arc;
+
 use wasmtime::Store;
 
 use crate::policy::{
     bindings::{self, Module as Exports, ModulePre as ExportsPre, wit},
+    codes::Codes,
     decision::{CODE_MODULE_FAILED, Denial},
     host::Host,
     limits::{self, Account, Failure, Limits},
@@ -20,6 +23,7 @@ pub struct Session<'a> {
     exports: ExportsPre<Account>,
     settings: String,
     needs: wit::Needs,
+    codes: Arc<Codes>,
     /// After a failure the instance is in no known state, and is dropped.
     instance: Option<(Store<Account>, Exports)>,
 }
@@ -35,7 +39,8 @@ impl<'a> Session<'a> {
         let settings = settings.to_string();
         let (mut store, _, running) = module::instantiate(host, &exports, Limits::default())?;
         let needs = module::call_configure(host, &mut store, &running, &settings)?;
-        Ok(Session { host, exports, settings, needs, instance: Some((store, running)) })
+        let codes = Arc::clone(prepared.codes());
+        Ok(Session { host, exports, settings, needs, codes, instance: Some((store, running)) })
     }
 
     /// The module is given the pod.
@@ -61,7 +66,8 @@ impl<'a> Session<'a> {
         });
         let decision = answer.map_err(|error| limits::failure(&error, &store))?;
         self.instance = Some((store, exports));
-        Ok(bindings::denial(name, decision))
+        let denial = bindings::denial(name, decision);
+        Ok(if self.needs_pod() { denial.map(|denial| module::with_own_code(denial, &self.codes)) } else { denial })
     }
 
     /// Another instance with the same settings.

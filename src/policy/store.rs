@@ -229,15 +229,17 @@ impl Chain {
         for member in self.members(Mode::Enforce) {
             let answer = member.ask(host, request);
             let denial = answer.denial();
+            let may_quote_pod = answer.may_quote_pod();
             said.push(answer);
             if let Some(denial) = denial {
-                return (Decision::deny(denial, self.generation), said);
+                return (Decision { may_quote_pod, ..Decision::deny(denial, self.generation) }, said);
             }
         }
         if said.is_empty() {
             return (no_policy("the chain has no module that decides"), said);
         }
-        (Decision { verdict: Verdict::Allow, module: self.names(), generation: self.generation }, said)
+        let (module, generation) = (self.names(), self.generation);
+        (Decision { verdict: Verdict::Allow, module, generation, may_quote_pod: false }, said)
     }
 
     /// Asks all shadows, whatever was decided.
@@ -301,6 +303,11 @@ impl Said {
             difference,
             nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Its reason is the module's own, and the module was given the pod. Of a failure the host tells, in its own words.
+    fn may_quote_pod(&self) -> bool {
+        self.pod_given && matches!(self.answer, Answer::Deny { .. })
     }
 
     /// The denial that it is, if the module counts.

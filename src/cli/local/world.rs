@@ -153,7 +153,7 @@ async fn begin(
     let configuration = configuration(objects)?;
     let options =
         policy::Options { folder, config: names.settings.policy.clone(), records, ..policy::Options::default() };
-    let policies = tokio::task::spawn_blocking(|| Policies::start(options));
+    let policies = Policies::start_aside(options);
     let (images, read_images) = watch::channel(images::read(&configuration)?);
     for name in names.clusters() {
         clusters.push(start_cluster(name, names, read_images.clone())?);
@@ -162,7 +162,7 @@ async fn begin(
     for object in objects.iter().filter(|object| !object.is_workflow() && !object.is_cluster_list()) {
         create(&home, object).await?;
     }
-    Ok((policies.await.context("starting policy")??, images))
+    Ok((policies.await?, images))
 }
 
 async fn end(clusters: Vec<Cluster>) {

@@ -12,7 +12,7 @@ use crate::{
         style::{BAD, FAINT, GOOD, STRONG, styled, time},
     },
     policy::{
-        decision::{Answer, Mode, Verdict},
+        decision::{Answer, MODULE_CORE, Mode, Verdict},
         host::Host,
     },
 };
@@ -49,8 +49,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let question = match &arguments.node {
         Some(name) => named(&questions, name)?,
         None => {
-            let denied =
-                questions.iter().find(|question| !chain.modules.decide(&host, &question.request).0.is_allowed());
+            let denied = questions.iter().find(|question| !chain.decide(&host, &question.request).0.is_allowed());
             let Some(question) = denied.or(questions.first()) else {
                 let why = workflow.and_then(|course| course.message).map(|why| format!(": {why}")).unwrap_or_default();
                 return Err(hint::error(format!("the workflow makes no pod{why}"), "see: landfall policy run FILE"));
@@ -88,7 +87,11 @@ fn text(explained: &Explained) -> String {
         }
     };
     text += &field("module", &explanation.decision.module);
-    text += "\n\n";
+    text += &format!("\n{}\n", field("generation", &explanation.decision.generation.to_string()));
+    if explanation.decision.module == MODULE_CORE {
+        text += "\nthe core decides this before any module is asked; below is what they would say\n";
+    }
+    text.push('\n');
     text += &format!("{}\n", styled(STRONG, "asked"));
     let mut fact = |name: &str, value: &str| {
         let value = if value.is_empty() { "none" } else { value };

@@ -58,8 +58,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let host = Host::new()?;
     let Asking { chain, questions, workflow } = asking::prepare(&host, &arguments.asking)?;
     let decide = |Question { name, request }: Question| {
-        let (decision, said) = chain.modules.decide(&host, &request);
-        let shadows = chain.modules.ask_shadows(&host, &request);
+        let (decision, said) = chain.decide(&host, &request);
+        // What the core denies, no module is asked, and no shadow either.
+        let shadows = if said.is_empty() { Vec::new() } else { chain.modules.ask_shadows(&host, &request) };
         let is_allowed = decision.is_allowed();
         let modules = said.into_iter().chain(shadows).map(|said| said.evaluation(is_allowed)).collect();
         Decided { name, request: request.without_pod(), decision, modules }

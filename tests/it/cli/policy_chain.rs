@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::cli::binary::{run, text};
+use crate::cli::binary::{file, run, text};
 
 /// The roles let namespace `argo` go to cluster `other`; the module lets it use images of one registry.
 const CONFIGURATION: &str = "
@@ -92,4 +92,62 @@ fn an_explanation_says_where_in_the_configuration_and_what_modules_note() {
             r#"container "main": "ghcr.io/acme/tool:1" is ghcr.io/acme/tool:1"#,
         ])
     );
+}
+
+#[test]
+fn namespace_mode_comes_before_the_modules() {
+    let place = Place::new();
+    let chain = ["--config", text(&place.configuration), "--policies", text(&place.policies)];
+    let ask = |verb: &str, target: &str, managed: &str, format: &[&str]| {
+        let request = ["--workflow", "argo/w", "--target", target, "--pod", text(&place.ours)];
+        run(&[["policy", verb].as_slice(), &chain, &request, &["--managed-namespace", managed], format].concat())
+    };
+    let ended = ask("run", "other/argo", "argo", &["-o", "json"]);
+    assert_eq!((ended.code, ended.json()["decisions"][0]["module"].as_str()), (Some(0), Some("builtin+images")));
+    // The modules would allow it, and are not asked.
+    let ended = ask("run", "other/argo", "team", &["-o", "json"]);
+    let decided = &ended.json()["decisions"][0];
+    assert_eq!(
+        (ended.code, &decided["module"], &decided["modules"]),
+        (Some(1), &"core".into(), &serde_json::json!([]))
+    );
+    assert_eq!(decided["verdict"]["deny"]["code"], "namespace-mode", "{decided:#}");
+    let ended = ask("explain", "other/argo", "team", &[]);
+    for part in [
+        "\n\nthe controller runs in namespace mode for \"team\": pods may not be in namespace \"argo\", whatever the cluster\n",
+        "\ncode             namespace-mode\nmodule           core\ngeneration       1\n",
+        "\nthe core decides this before any module is asked; below is what they would say\n",
+        "module images says allow",
+    ] {
+        assert!(ended.stdout.contains(part), "no {part:?} in\n{}", ended.stdout);
+    }
+    // One module alone, and a workflow.
+    let ended = run(&[
+        "policy",
+        "run",
+        "builtin",
+        "--workflow",
+        "argo/w",
+        "--target",
+        "default/argo",
+        "--managed-namespace",
+        "team",
+    ]);
+    assert!(ended.stdout.contains("core (namespace-mode) the controller runs in"), "{}", ended.stdout);
+    let example = "manifests/examples/multi-cluster.yaml";
+    assert_eq!(run(&["policy", "run", example]).code, Some(0));
+    let ended = run(&["policy", "run", example, "--managed-namespace", "team"]);
+    assert_eq!((ended.code, ended.stdout.matches("core (namespace-mode)").count()), (Some(1), 2), "{}", ended.stdout);
+}
+
+#[test]
+fn where_nothing_is_listed_no_folder_is_needed() {
+    let (_folder, configuration) = file(
+        "config.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: workflow-controller-configmap}\ndata: {policies: 'modules: []'}\n",
+    );
+    let ended =
+        run(&["policy", "run", "--config", text(&configuration), "--workflow", "argo/w", "--target", "default/argo"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
+    assert!(ended.stdout.contains("allowed"), "{}", ended.stdout);
 }

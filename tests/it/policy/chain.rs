@@ -6,7 +6,7 @@ use landfall::policy::{Policies, config::Config, decision::Answer, digest::Diges
 use tempfile::TempDir;
 
 use crate::{
-    policy::support::{ask, of_folder, request, wait},
+    policy::support::{ask, of_folder, request, told, wait},
     support::modules,
 };
 
@@ -207,7 +207,7 @@ fn a_full_house_and_a_reload_deny_nobody() {
         for asked in asked {
             let decision = runtime.block_on(asked).unwrap();
             let expected = if decision.generation.is_multiple_of(2) { Some("deny-all") } else { None };
-            assert_eq!(decision.code(), expected, "{decision}");
+            assert_eq!(decision.code(), expected, "{decision:?}");
             generations.insert(decision.generation);
         }
         wait(&policies, |state| state.generation == generation);
@@ -221,12 +221,12 @@ fn a_denial_says_who_why_and_since_when() {
     let policies = of_folder(folder.path(), "");
     let check = |template: &str, expected: &str| {
         let asked = Request { template: template.to_owned(), ..request("argo", "default/argo") };
-        assert_eq!(policies.decide_blocking(&asked).to_string(), expected);
+        assert_eq!(told(policies.decide_blocking(&asked)), expected);
     };
-    check("other", "denied by policy module site-rules (deny-all, generation 1): this module denies everything");
+    check("other", "denied by policy module \"site-rules\" (generation 1): deny-all: this module denies everything");
     check(
         "trap",
-        "denied by policy module site-rules (module-trapped, generation 1): \
+        "denied by policy module \"site-rules\" (generation 1): module-trapped: \
          the module trapped: wasm `unreachable` instruction executed",
     );
 }

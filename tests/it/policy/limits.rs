@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use landfall::policy::{Policies, config::Config, request::Request};
+use landfall::policy::{Policies, config::Config, decision::Verdict, request::Request};
 
 use crate::{
     policy::support::{next, of_folder, request},
@@ -23,7 +23,8 @@ fn said(limits: &str, settings: &str, template: &str) -> String {
 
 fn answer(policies: &Policies, template: &str) -> String {
     let asked = Request { template: template.to_owned(), ..request("argo", "default/argo") };
-    policies.decide_blocking(&asked).to_string().split_once("generation 1): ").unwrap().1.to_owned()
+    let Verdict::Deny { reason, .. } = policies.decide_blocking(&asked).verdict else { panic!("allowed") };
+    reason
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod builtin;
 mod chain;
 mod config;
+mod effort;
 mod folders;
 mod hostile;
 mod limits;
+mod memory;
 mod modules;
 mod records;
 mod refusals;

@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::Command,
     thread,
+    time::Duration,
 };
 
 use landfall::policy::{
@@ -22,6 +23,9 @@ use crate::{
     policy::support::{config, request},
     support::modules::DENY_ALL,
 };
+
+/// Longer than anything takes here, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A policy that records to a file of that many bytes, with as many older ones.
 fn recording(path: &Path, bytes: u64, files: usize) -> Policies {
@@ -182,10 +186,13 @@ fn what_shadows_say_is_recorded_also_at_the_end() {
     // Answered before the shadow is asked, which then quotes the pod.
     asked.template = "pod".to_owned();
     asked.pod = Some(PodJson::from(r#"{"kind":"hunter2"}"#.to_owned()));
+    let mut told = policies.subscribe_records();
     runtime.block_on(async {
         for _ in 0..50 {
             assert!(policies.decide(&asked).await.is_allowed());
         }
+        // At the end the shadow is not asked any more; by then it was asked once.
+        tokio::time::timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
         policies.end_records().await;
     });
     let text = fs::read_to_string(&file).unwrap();

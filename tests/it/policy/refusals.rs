@@ -14,7 +14,7 @@ use landfall::policy::{Options, Policies, state::State, store::BUILTIN};
 use crate::{
     policy::{
         folders::{WITHOUT_BUILTIN, folder, publish},
-        support::{ask, config, of_folder, request, wait},
+        support::{ask, config, of_folder, request, told, wait},
     },
     support::modules,
 };
@@ -152,11 +152,12 @@ fn a_folder_that_never_had_a_good_set_denies_everything() {
     let folder = folder();
     let policies = of_folder(&folder.path, "");
     assert!(!policies.state().is_ready());
-    let decision = policies.decide_blocking(&request("argo", "default/argo"));
+    let told = told(policies.decide_blocking(&request("argo", "default/argo")));
     assert!(
-        decision.to_string().starts_with("denied by policy module core (no-policy, generation 0): no set of policy")
-            && decision.to_string().ends_with("the policy folder holds no .wasm file"),
-        "{decision}"
+        told.starts_with(
+            "denied by policy module \"core\" (generation 0): no-policy: no set of policy modules is in force: "
+        ) && told.ends_with("the policy folder holds no .wasm file"),
+        "{told}"
     );
     fs::write(folder.path.join("site.wasm"), modules::DENY_ALL).unwrap();
     let state = wait(&policies, |state| state.is_ready());

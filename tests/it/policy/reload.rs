@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, thread};
 
 use landfall::policy::{
     Options, Policies,
-    config::Config,
+    config::{Config, ModulesConfig},
     consent::{Consent, Landing},
     folder::{Files, Folder, Reading, STILL},
     host::Host,
@@ -58,7 +58,7 @@ fn a_file_counts_once_it_stands_still() {
     let folder = folder();
     let site = folder.path.join("site.wasm");
     let mut reader = Folder::default();
-    let mut read = || reader.read(&folder.path).unwrap();
+    let mut read = || reader.read(Some(&folder.path), &ModulesConfig::WholeFolder).unwrap();
     fs::write(&site, b"half").unwrap();
     assert!(matches!(read(), Reading::Unsettled(file, wait) if file == site && wait == STILL));
     // However long that took: now it has changed, and waits anew.
@@ -143,11 +143,11 @@ fn a_decision_is_of_one_set_even_while_it_is_replaced() {
                     let mut last = 0;
                     while last < 7 {
                         let decision = policies.decide_blocking(&request("argo", "default/argo"));
-                        assert!(decision.generation >= last, "back from {last} to {decision}");
+                        assert!(decision.generation >= last, "back from {last} to {decision:?}");
                         last = decision.generation;
                         // Even generations are those that allow, odd ones those that deny.
                         let expected = if last.is_multiple_of(2) { None } else { Some("deny-all") };
-                        assert_eq!(decision.code(), expected, "{decision}");
+                        assert_eq!(decision.code(), expected, "{decision:?}");
                     }
                 })
             })
@@ -259,7 +259,7 @@ fn consent_comes_before_every_module_and_after_namespace_mode() {
     let mut check = |target: &str, landing: &Landing, expected: Option<&str>| {
         let asked = Request { landing: landing.clone(), ..request("argo", target) };
         let decision = policies.decide_blocking(&asked);
-        assert_eq!(decision.code(), expected, "{target}: {decision}");
+        assert_eq!(decision.code(), expected, "{target}: {decision:?}");
         let record = records.try_recv().unwrap();
         assert_eq!((record.module.as_str(), record.modules.len()), expected.map_or(("builtin", 1), |_| ("core", 0)));
         assert_eq!(record.request, request("argo", target));
@@ -286,7 +286,7 @@ fn namespace_mode_comes_before_every_module() {
     let policies = Policies::start(options).unwrap();
     let check = |target: &str, expected: Option<&str>| {
         let decision = policies.decide_blocking(&request("argo", target));
-        assert_eq!(decision.code(), expected, "{target}: {decision}");
+        assert_eq!(decision.code(), expected, "{target}: {decision:?}");
     };
     check("default/argo", None);
     check("other/argo", None);

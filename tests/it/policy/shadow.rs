@@ -42,7 +42,7 @@ fn a_shadow_is_compared_and_never_obeyed() {
             let mut records = policies.subscribe_records();
             let asked = Request { template: template.to_owned(), ..request("argo", target) };
             let decision = policies.decide_blocking(&asked);
-            let place = format!("{settings} {target} {template}: {decision}");
+            let place = format!("{settings} {target} {template}: {decision:?}");
             assert_eq!((decision.module.as_str(), decision.code().unwrap_or("allow")), ("builtin", decided), "{place}");
             let record = next(&mut records);
             let [builtin, next] = &record.modules[..] else { panic!("{record:?}") };

@@ -4,11 +4,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use landfall::{
     api::ids::Target,
+    controller::authorize,
     policy::{
         Options, Policies,
         audit::Record,
         config::Config,
         consent::Landing,
+        decision::Decision,
         request::{Creates, Request, Workflow},
         state::State,
     },
@@ -73,6 +75,11 @@ pub fn ask(policies: &Policies, template: &str) -> String {
         policies.decide_blocking(&Request { template: template.to_owned(), ..request("argo", "default/argo") });
     let generation = decision.generation;
     format!("{} {} {generation}", decision.module, decision.code().unwrap_or("allow"))
+}
+
+/// What the node's message says of a decision, or `allow`.
+pub fn told(decision: Decision) -> String {
+    authorize::denial(decision).map_or_else(|| "allow".to_owned(), |denial| denial.to_string())
 }
 
 /// The built-in module with these roles.

@@ -1,10 +1,11 @@
 //! Modules that no honest compiler makes: a thousand, each from a number. They are small, so that all of them take seconds.
 //!
 //! Most are the shell of an honest component (its types and the functions that it exports) around a core module that does
-//! something else; some are bytes of honest components with a part missing or changed.
+//! something else; some are bytes of honest components with a part missing or changed; and some are so made that compiling
+//! them would take minutes or all memory.
 
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection, Instruction,
+    CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection, Instruction, MemArg,
     MemorySection, MemoryType, Module, RefType, StartSection, TableSection, TableType, TypeSection, ValType,
 };
 
@@ -53,7 +54,7 @@ struct Core {
 pub fn module(number: u64) -> (&'static str, Vec<u8>) {
     let mut random = Random(number);
     let random = &mut random;
-    match number % 20 {
+    match number % 28 {
         0..=3 => ("truncated", truncated(random)),
         4..=7 => ("bit-flipped", flipped(random)),
         8 => ("of another interface", of_another_interface(random)),
@@ -67,11 +68,113 @@ pub fn module(number: u64) -> (&'static str, Vec<u8>) {
         16 => ("wild allocation", wild_allocation(random)),
         17 => ("trapping", calling(random, &[Instruction::Unreachable])),
         18 => ("table", component(&Core { table: 100_001 + random.next() % 10_000_000, ..denying() })),
-        _ => (
+        19 => (
             "data outside of memory",
             component(&Core { elsewhere: Some(-1 - random.below(60_000) as i32), ..denying() }),
         ),
+        20 => ("quoting the pod", quoting(random.below(10) as u32, random.below(10) as u32)),
+        21 => ("long function", bomb(0, 0, &vec![NOP; (512 << 10) + random.below(1 << 20)])),
+        22 => ("branches and variables", bomb(2000, 0, &[0x41, 0, 0x04, 0x40, 0x0b].repeat(2100 + random.below(1000)))),
+        23 => ("loops in loops", bomb(1000, 0, &nested_loops(70 + random.below(100)))),
+        24 => ("calls with many values", bomb(0, 100, &calls(100, 5100 + random.below(1000)))),
+        25 => ("a crowd of functions", crowd(50_001 + random.below(1000))),
+        26 => ("components within each other", nested(32 + random.below(1000), 0)),
+        _ => ("instances by the million", nested(16 + random.below(14), 2)),
     }
+}
+
+/// Does nothing.
+const NOP: u8 = 0x01;
+
+/// A component with a function of so many variables and with this code, and another one of so many parameters and results.
+pub fn bomb(variables: u32, values: usize, code: &[u8]) -> Vec<u8> {
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    types.ty().function(vec![ValType::I32; values], vec![ValType::I32; values]);
+    let mut functions = FunctionSection::new();
+    functions.function(0).function(1);
+    let mut first = Function::new((variables > 0).then_some((variables, ValType::I32)));
+    first.raw(code.iter().copied()).instruction(&Instruction::End);
+    let mut second = Function::new([]);
+    second.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(CodeSection::new().function(&first).function(&second));
+    within(&module.finish())
+}
+
+/// A component with so many functions that do nothing.
+pub fn crowd(count: usize) -> Vec<u8> {
+    let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+    types.ty().function([], []);
+    for _ in 0..count {
+        functions.function(0);
+        code.function(Function::new([]).instruction(&Instruction::End));
+    }
+    within(Module::new().section(&types).section(&functions).section(&code).as_slice())
+}
+
+/// Components within each other, so deep; each is instantiated so often by the one around it, and the innermost has an
+/// instance of a module.
+pub fn nested(depth: usize, instances: u8) -> Vec<u8> {
+    let mut component = [within(&Module::new().finish()), section(2, &[1, 0, 0, 0])].concat();
+    for _ in 0..depth {
+        let instance = [0, 0, 0].repeat(instances.into());
+        component =
+            [&HONEST[..HEADER], &section(4, &component), &section(5, &[&[instances], &instance[..]].concat())].concat();
+    }
+    component
+}
+
+/// A component that has only this core module.
+pub fn within(core: &[u8]) -> Vec<u8> {
+    [&HONEST[..HEADER], &section(1, core)].concat()
+}
+
+/// Loops within each other, so deep.
+pub fn nested_loops(depth: usize) -> Vec<u8> {
+    [[0x03, 0x40].repeat(depth), [0x0b].repeat(depth)].concat()
+}
+
+/// So many calls of the second function of a [`bomb`] with so many values.
+pub fn calls(values: usize, count: usize) -> Vec<u8> {
+    [[0x41, 0].repeat(values), [0x10, 1].repeat(count), [0x1a].repeat(values)].concat()
+}
+
+/// A module that is given the pod, and denies with all of it for a reason and, for a code, so much of it.
+pub fn quoting(from: u32, length: u32) -> Vec<u8> {
+    let at = |offset| MemArg { offset, align: 2, memory_index: 0 };
+    let pod = [Instruction::LocalGet(0), Instruction::I32Load(at(72))];
+    let put = |offset, value: &[Instruction<'static>]| {
+        [&[Instruction::I32Const(ANSWER)], value, &[Instruction::I32Store(at(offset))]].concat()
+    };
+    let part = [&pod[..], &[Instruction::I32Const(from as i32), Instruction::I32Add]].concat();
+    let authorize = [
+        put(4, &pod),
+        put(8, &[Instruction::LocalGet(0), Instruction::I32Load(at(76))]),
+        put(12, &part),
+        put(16, &[Instruction::I32Const(length as i32)]),
+        vec![Instruction::I32Const(ANSWER)],
+    ];
+    // Each piece of memory follows the one before; how much was given stands at 512.
+    let allocate = vec![
+        Instruction::I32Const(0),
+        Instruction::I32Load(at(512)),
+        Instruction::LocalSet(0),
+        Instruction::I32Const(0),
+        Instruction::LocalGet(0),
+        Instruction::LocalGet(3),
+        Instruction::I32Add,
+        Instruction::I32Const(7),
+        Instruction::I32Add,
+        Instruction::I32Const(-8),
+        Instruction::I32And,
+        Instruction::I32Store(at(512)),
+        Instruction::LocalGet(0),
+        Instruction::I32Const(8192),
+        Instruction::I32Add,
+    ];
+    // `configure` answers that it needs the pod: the flag of that name, after a zero.
+    component(&Core { authorize: authorize.concat(), allocate, elsewhere: Some(ANSWER - 60), ..denying() })
 }
 
 /// A component that loads, and denies everything.
@@ -190,19 +293,20 @@ fn denying() -> Core {
 }
 
 fn component(core: &Core) -> Vec<u8> {
-    let core = core_module(core);
     let (length, at) = leb(HEADER + 1);
-    let mut bytes = HONEST[..HEADER].to_vec();
-    bytes.push(1);
-    let mut left = core.len();
+    [&within(&core_module(core)), &HONEST[at + length..]].concat()
+}
+
+/// A section as it stands in a file: its number, its length and what is in it.
+pub fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![id];
+    let mut left = content.len();
     while left >= 128 {
         bytes.push(u8::try_from(left % 128).expect("seven bits") | 128);
         left /= 128;
     }
     bytes.push(u8::try_from(left).expect("seven bits"));
-    bytes.extend(core);
-    bytes.extend(&HONEST[at + length..]);
-    bytes
+    [&bytes, content].concat()
 }
 
 /// The number that stands at `at`, and where what follows it begins.

@@ -284,7 +284,7 @@ impl World {
                 holds.insert(create.node_id.clone(), why.clone());
             } else if let Some(reason) = self.denied.get(&create.node_name) {
                 let (module, code) = ("test".to_owned(), "no".to_owned());
-                let denial = Denial { module, generation: 1, code, reason: reason.clone() };
+                let denial = Denial { module, generation: 1, code, reason: reason.clone(), may_quote_pod: false };
                 denials.insert(create.node_id.clone(), denial);
             }
         }

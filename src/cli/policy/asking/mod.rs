@@ -57,6 +57,9 @@ pub struct Arguments {
     /// The folder with the modules that the ConfigMap lists
     #[arg(long, value_name = "FOLDER")]
     policies: Option<PathBuf>,
+    /// Of a controller in namespace mode, the namespace that it manages: pods may be in no other
+    #[arg(long, value_name = "NAMESPACE")]
+    managed_namespace: Option<Namespace>,
     /// A file with a Workflow: every pod that it would make is asked for
     #[arg(long = "for", value_name = "FILE", conflicts_with_all = ["request", "case"])]
     workflow_file: Option<PathBuf>,
@@ -141,6 +144,13 @@ pub fn prepare(host: &Host, arguments: &Arguments) -> anyhow::Result<Asking> {
     }
 }
 
+impl Arguments {
+    /// The chain in the mode that is asked for.
+    fn in_mode(&self, chain: Chain) -> Chain {
+        Chain { managed: self.managed_namespace.clone(), ..chain }
+    }
+}
+
 /// One module is asked.
 fn of_subject(host: &Host, arguments: &Arguments, path: &Path) -> anyhow::Result<Asking> {
     if arguments.config.is_some() || arguments.policies.is_some() {
@@ -166,7 +176,7 @@ fn of_subject(host: &Host, arguments: &Arguments, path: &Path) -> anyhow::Result
     if let Some(file) = &arguments.settings {
         settings = read_settings(file)?;
     }
-    let chain = Chain::of_subject(host, &subject, settings.0, settings.1).map_err(chain_error)?;
+    let chain = arguments.in_mode(Chain::of_subject(host, &subject, settings.0, settings.1).map_err(chain_error)?);
     if let Some(file) = &arguments.workflow_file {
         let objects = files::read(std::slice::from_ref(file))?;
         let home = arguments.flags.home.clone();
@@ -194,7 +204,7 @@ fn of_chain(host: &Host, arguments: &Arguments, file: Option<&PathBuf>) -> anyho
         objects.push(configuration_in(config)?);
     }
     let names = Names::of(&objects, &[])?;
-    let chain = chain_of_objects(host, &objects, &names, arguments.policies.as_deref())?;
+    let chain = arguments.in_mode(chain_of_objects(host, &objects, &names, arguments.policies.as_deref())?);
     if let Some(file) = file {
         let home = Some(arguments.flags.home.clone().unwrap_or(names.settings.home));
         let (questions, workflow) = unfolded(objects, file, home, &arguments.flags.attributes)?;
