@@ -26,7 +26,7 @@ use crate::policy::{
     Policies,
     audit::{Observer, Record},
     decision::Answer,
-    state::Differences,
+    state::{AtFault, Differences, Refusal},
 };
 
 /// What stands before the name of every number.
@@ -122,15 +122,17 @@ impl Collector for Standing {
         let gauges = [
             ("policy_generation", "The generation of policy in force; 0 before the first", state.generation),
             ("policy_in_force", "Whether a set of modules is in force", u64::from(state.is_ready())),
-            (
-                "policy_refused",
-                "Whether what is configured was refused, so that something older is in force, or nothing",
-                u64::from(state.refusal.is_some()),
-            ),
         ];
         for (name, help, value) in gauges {
             let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(gauge)?;
+        }
+        let help = "Whether what is configured was refused, by what has to be mended; something older is in force then, or nothing";
+        let mut refused = encoder.encode_descriptor("policy_refused", help, None, MetricType::Gauge)?;
+        let found = state.refusal.as_ref().map(Refusal::at_fault);
+        for at_fault in AtFault::ALL {
+            let labels = [("reason", at_fault.as_str())];
+            ConstGauge::new(u64::from(found == Some(at_fault))).encode(refused.encode_family(&labels)?)?;
         }
         let help = "New sets of modules and configurations, by what became of them";
         let mut reloads = encoder.encode_descriptor("policy_reloads", help, None, MetricType::Counter)?;

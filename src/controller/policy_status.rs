@@ -25,7 +25,7 @@ use crate::{
     },
     clusters::{call::CallError, cluster::Cluster},
     controller::{Controller, events::Note},
-    policy::state::{Refusal, State},
+    policy::state::State,
 };
 
 /// Who applies it, as `managedFields` name it.
@@ -82,7 +82,7 @@ struct Status {
 impl Status {
     fn of(state: &State, last: Option<&Status>, now: Timestamp) -> Status {
         let (refused, reason, message) = match &state.refusal {
-            Some(refusal) => (true, at_fault(refusal), refusal.to_string()),
+            Some(refusal) => (true, refusal.at_fault().as_str(), refusal.to_string()),
             None => (false, "UpToDate", "what is configured is in force".to_owned()),
         };
         let in_force_because = if state.is_ready() { "Loaded" } else { "NothingLoaded" };
@@ -232,15 +232,6 @@ impl Place {
 
     fn name(&self) -> String {
         format!("{}/{POLICY_STATUS_CONFIG_MAP}", self.namespace)
-    }
-}
-
-/// What has to be mended, as a word for programs.
-fn at_fault(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal { module: Some(_), .. } => "ModuleRefused",
-        Refusal { module: None, file: Some(_), .. } => "FolderRefused",
-        Refusal { module: None, file: None, .. } => "ConfigurationRefused",
     }
 }
 

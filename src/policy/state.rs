@@ -50,6 +50,17 @@ pub struct Differences {
     pub count: u64,
 }
 
+/// What has to be mended where something new was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFault {
+    /// A module.
+    Module,
+    /// The policy folder, or a file in it that isn't a module yet.
+    Folder,
+    /// The configuration.
+    Configuration,
+}
+
 /// Why something new was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,6 +73,31 @@ pub struct Refusal {
     pub reason: String,
     /// What to change.
     pub hint: Option<String>,
+}
+
+impl AtFault {
+    /// All of them.
+    pub const ALL: [AtFault; 3] = [AtFault::Module, AtFault::Folder, AtFault::Configuration];
+
+    /// The word for programs, in a condition and as a label of a metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AtFault::Module => "ModuleRefused",
+            AtFault::Folder => "FolderRefused",
+            AtFault::Configuration => "ConfigurationRefused",
+        }
+    }
+}
+
+impl Refusal {
+    /// What has to be mended.
+    pub fn at_fault(&self) -> AtFault {
+        match (&self.module, &self.file) {
+            (Some(_), _) => AtFault::Module,
+            (None, Some(_)) => AtFault::Folder,
+            (None, None) => AtFault::Configuration,
+        }
+    }
 }
 
 impl State {

@@ -12,8 +12,18 @@ use std::{
     time::Duration,
 };
 
-use landfall::policy::{audit::Record, store::BUILTIN};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{
+    Api, Client, Config,
+    api::PostParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::wait::await_condition,
+};
+use landfall::{
+    api::workflow::Workflow,
+    policy::{audit::Record, store::BUILTIN},
+};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -222,7 +232,7 @@ fn a_refused_set_is_logged_and_told_over_http() {
     }
     let ready = get("/readyz");
     assert!(ready.contains("policy refused: policy module \"site\"") && ready.contains("\nhint: "), "{ready}");
-    assert!(get("/metrics").contains("\nlandfall_policy_refused 1\n"));
+    assert!(get("/metrics").contains("\nlandfall_policy_refused{reason=\"ModuleRefused\"} 1\n"));
     assert!(get("/nothing").starts_with("HTTP/1.1 404 "));
     fs::remove_file(&site).unwrap();
     up.says("new policy refused");
@@ -233,36 +243,65 @@ fn a_refused_set_is_logged_and_told_over_http() {
 
 #[test]
 fn a_controller_from_outside_records_to_stdout_until_it_ends() {
-    if !has_kubectl() {
-        return;
-    }
     let mut up = Up::start(&[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime.block_on(client(Path::new(up.cluster("default")["kubeconfig"].as_str().unwrap())));
     // It works on what bears its ID, and the one of `local up` doesn't.
-    up.kubectl_says("default", &["create", "namespace", "second"], "created");
-    let id = ["create", "configmap", "workflow-controller-configmap", "--from-literal=instanceID=second"];
-    up.kubectl_says("default", &[&["-n", "second"], &id[..]].concat(), "created");
+    runtime.block_on(async {
+        let namespace = json!({"metadata": {"name": "second"}});
+        create(&Api::<Namespace>::all(client.clone()), namespace).await;
+        let configuration =
+            json!({"metadata": {"name": "workflow-controller-configmap"}, "data": {"instanceID": "second"}});
+        create(&Api::<ConfigMap>::namespaced(client.clone(), "second"), configuration).await;
+    });
+    let records = |name: &str, arguments: &[&str]| {
+        let stdout = recorded(&up, arguments, || runtime.block_on(succeeds(&client, name)));
+        let records: Vec<Record> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(records.iter().all(|record| record.request.workflow.name == name), "{stdout}");
+        records.len()
+    };
+    // Without a word they go to stdout.
+    assert_eq!(records("recorded", &[]), 1);
+    assert_eq!(records("recorded-too", &["--decision-records", "stdout"]), 1);
+    assert_eq!(records("not-recorded", &["--decision-records", "off"]), 0);
+    assert_eq!(up.interrupt(), Some(130));
+}
+
+/// What another controller of the same cluster writes to stdout from its start to its end, in which it sees `work` done.
+fn recorded(up: &Up, arguments: &[&str], work: impl FnOnce()) -> String {
     let kubeconfig = up.cluster("default")["kubeconfig"].as_str().unwrap();
+    let outside = ["controller", "--kubeconfig", kubeconfig, "--namespace", "second", "--listen", "127.0.0.1:0"];
     let mut second =
-        landfall(&["controller", "--kubeconfig", kubeconfig, "--namespace", "second", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        landfall(&[&outside, arguments].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = lines_of(second.stderr.take().unwrap());
     while !log.recv_timeout(PATIENCE).unwrap().contains("controller is running") {}
-    let label = "labels: {workflows.argoproj.io/controller-instanceid: second}";
-    let workflow = argosay("recorded", "[echo]").replace("{name: recorded}", &format!("{{name: recorded, {label}}}"));
-    let (_folder, path) = file("one.yaml", &workflow);
-    up.kubectl_says("default", &["-n", "argo", "create", "-f", text(&path)], "created");
-    let finished =
-        ["-n", "argo", "wait", "workflow", "recorded", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"];
-    up.kubectl_says("default", &finished, "condition met");
+    work();
     let signalled = Command::new("kill").args(["-INT", &second.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     let output = second.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let records: Vec<Record> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(!records.is_empty() && records.iter().all(|record| record.request.workflow.name == "recorded"), "{stdout}");
-    assert_eq!(up.interrupt(), Some(130));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn client(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+async fn create<K>(api: &Api<K>, object: Value)
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+/// A workflow of one pod, for the second controller, which it brings to its end.
+async fn succeeds(client: &Client, name: &str) {
+    let api: Api<Workflow> = Api::namespaced(client.clone(), "argo");
+    let mut workflow: Value = serde_saphyr::from_str(&argosay(name, "[echo]")).unwrap();
+    workflow["metadata"]["labels"] = json!({"workflows.argoproj.io/controller-instanceid": "second"});
+    create(&api, workflow).await;
+    let succeeded = |found: Option<&Workflow>| found.is_some_and(|found| found.status.phase.to_string() == "Succeeded");
+    tokio::time::timeout(PATIENCE, await_condition(api, name, succeeded)).await.unwrap().unwrap();
 }

@@ -58,10 +58,17 @@ async fn until(home: &Side, generation: &str, in_force: &str, refused: &str) -> 
     home.until(&named, says).await
 }
 
+/// The lines of the metric that says what has to be mended.
+fn refused_by(reason: &str) -> [String; 3] {
+    ["ModuleRefused", "FolderRefused", "ConfigurationRefused"]
+        .map(|known| format!("landfall_policy_refused{{reason=\"{known}\"}} {}", u8::from(known == reason)))
+}
+
 #[track_caller]
-fn has_lines(text: &str, lines: &[&str]) {
+fn has_lines(text: &str, lines: &[impl AsRef<str>]) {
     for line in lines {
-        assert!(text.lines().any(|found| found == *line), "no line {line:?} in:\n{text}");
+        let line = line.as_ref();
+        assert!(text.lines().any(|found| found == line), "no line {line:?} in:\n{text}");
     }
 }
 
@@ -97,15 +104,16 @@ async fn a_refused_set_is_told_everywhere_and_so_is_its_end() {
     has_lines(&text, &["ready", "policy: generation 1 in force: site"]);
     assert!(text.contains("\npolicy refused: policy module \"site\" (") && text.contains("\nhint: "), "{text}");
     let (_, numbers) = world.get("/metrics").await;
-    let standing = ["landfall_policy_refused 1", "landfall_policy_in_force 1", "landfall_policy_generation 1"];
+    let standing = ["landfall_policy_in_force 1", "landfall_policy_generation 1"];
     has_lines(&numbers, &standing);
+    has_lines(&numbers, &refused_by("ModuleRefused"));
     has_lines(&numbers, &["landfall_policy_reloads_total{outcome=\"refused\"} 1", "# EOF"]);
 
     std::fs::write(&site, modules::DENY_ALL).unwrap();
     let mended = until(&world.home, "1", "True", "False").await;
     assert_eq!(condition(&mended, "InForce").last_transition_time, condition(&status, "InForce").last_transition_time);
     assert!(!world.get("/readyz").await.1.contains("refused"));
-    has_lines(&world.get("/metrics").await.1, &["landfall_policy_refused 0"]);
+    has_lines(&world.get("/metrics").await.1, &refused_by("nothing"));
 
     // A restart is no news; a new set is.
     world.kill().await;
@@ -126,6 +134,29 @@ async fn a_refused_set_is_told_everywhere_and_so_is_its_end() {
     for (event, expected) in events.iter().map(start).zip(expected) {
         assert!(event.starts_with(expected), "{event}");
     }
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_has_to_be_mended_has_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("site.wasm");
+    std::fs::write(&site, modules::DENY_ALL).unwrap();
+    let mut world = world_of(folder.path(), SITE_ALLOWS).await;
+    world.start();
+    until(&world.home, "1", "True", "False").await;
+    has_lines(&world.get("/metrics").await.1, &refused_by("nothing"));
+    // The last file is gone; and a configuration that can't be read.
+    std::fs::remove_file(&site).unwrap();
+    assert_eq!(condition(&until(&world.home, "1", "True", "True").await, "Refused").reason, "FolderRefused");
+    has_lines(&world.get("/metrics").await.1, &refused_by("FolderRefused"));
+    std::fs::write(&site, modules::DENY_ALL).unwrap();
+    until(&world.home, "1", "True", "False").await;
+    world.policies.refuse("policies line 1: no".to_owned());
+    assert_eq!(condition(&until(&world.home, "1", "True", "True").await, "Refused").reason, "ConfigurationRefused");
+    has_lines(&world.get("/metrics").await.1, &refused_by("ConfigurationRefused"));
+    world.policies.configure(Config::parse(None, Some(SITE_ALLOWS)).unwrap().0);
+    until(&world.home, "1", "True", "False").await;
     world.shutdown().await;
 }
 
@@ -274,10 +305,22 @@ async fn nothing_that_is_secret_is_told() {
     assert!(serde_json::to_string(&pod).unwrap().contains("hunter2-value"));
     world.home.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&allowed).await), "Succeeded: ");
-    let mut told = world.home.events().await.join("\n");
     let quoted = world.run_to_end("argo", quoting).await;
     assert!(outcome(&quoted).contains("hunter2-argument"), "{}", outcome(&quoted));
-
+    let of_quoted = |event: &Event, reason: &str| {
+        event.reason.as_deref() == Some(reason) && event.involved_object.name.as_deref() == Some("quoted")
+    };
+    let failed = world.home.first_event(|event: &Event| of_quoted(event, "WorkflowFailed")).await;
+    assert_eq!(failed.message.as_deref(), Some("denied by policy: the node's message says why"));
+    let denied = world.home.first_event(|event: &Event| of_quoted(event, "PolicyDenied")).await;
+    assert_eq!(
+        denied.message.as_deref(),
+        Some(
+            "node quoted in default/argo: denied by policy module \"site\" (generation 1): pod: why is told in the node's \
+             message only, because the module was given the pod"
+        )
+    );
+    let mut told = world.home.events().await.join("\n");
     told += &format!("{:?} {:?}", world.policies.state(), seen.recv().await.unwrap());
     told += &format!("{:?}", seen.recv().await.unwrap());
     for path in ["/readyz", "/metrics"] {
