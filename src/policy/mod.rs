@@ -281,14 +281,14 @@ impl Drop for Shared {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs,
+        fs, io,
         sync::{
             Arc,
             atomic::{AtomicUsize, Ordering},
             mpsc,
         },
         thread,
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use tokio::runtime::{Builder, Runtime};
@@ -379,6 +379,31 @@ mod tests {
         });
         let most = most.into_inner();
         assert!(most <= Host::decisions_at_once(), "{most} at once");
+    }
+
+    #[test]
+    fn who_stops_waiting_for_the_start_is_free_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("slow.wasm"), include_bytes!("../../tests/guest/guest.wasm")).unwrap();
+        let slow = "modules: [{file: slow.wasm, settings: [loop], limits: {configureMilliseconds: 3000}}]";
+        let config = Config::parse(None, Some(slow)).unwrap().0;
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let starting =
+            Policies::start_aside(Options { folder: Some(folder.path().to_owned()), config, ..Options::default() });
+        runtime.block_on(async { drop(starting) });
+        // It would wait for threads of its own.
+        drop(runtime);
+        // A thread takes its name when it first runs.
+        let is_starting = || {
+            let name = |task: io::Result<fs::DirEntry>| fs::read_to_string(task?.path().join("comm"));
+            let is_it = |task| name(task).is_ok_and(|name| name.trim_end() == "policy-start");
+            fs::read_dir("/proc/self/task").unwrap().any(is_it)
+        };
+        let start = Instant::now();
+        while !is_starting() {
+            assert!(start.elapsed() < PATIENCE, "it was waited for");
+            thread::yield_now();
+        }
     }
 
     #[test]
