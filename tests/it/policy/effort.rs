@@ -67,10 +67,10 @@ fn all_functions_may_be_so_long() {
     check(&with_bodies(&[500_000, 500_000], &[]), None);
     let large = "bytes in all function bodies that are large, over the limit of 1048576; most are in function 2";
     check(&with_bodies(&[102_400, 500_000, 524_288, 102_401], &[]), Some(&format!("1126689 {large} of core module 0")));
-    check(&with_bodies(&[102_400; 122], &[]), None);
+    check(&with_bodies(&[102_400; 163], &[]), None);
     check(
-        &with_bodies(&[102_400; 123], &[]),
-        Some("12595200 bytes in all function bodies, over the limit of 12582912"),
+        &with_bodies(&[102_400; 164], &[]),
+        Some("16793600 bytes in all function bodies, over the limit of 16777216"),
     );
     check(&crowd(50_000), None);
     check(&crowd(50_001), Some("50001 functions, over the limit of 50000"));
@@ -78,17 +78,17 @@ fn all_functions_may_be_so_long() {
 
 #[test]
 fn branches_variables_and_calls_may_be_so_many() {
-    check(&bomb(2000, 0, &BRANCH.repeat(2000)), None);
-    let one = "variables times branches in one function, over the limit of 4000000; it is function 0 of core module 0";
-    check(&bomb(2000, 0, &BRANCH.repeat(2001)), Some(&format!("4002000 {one}")));
+    check(&bomb(2000, 0, &BRANCH.repeat(4000)), None);
+    let one = "variables times branches in one function, over the limit of 8000000; it is function 0 of core module 0";
+    check(&bomb(2000, 0, &BRANCH.repeat(4001)), Some(&format!("8002000 {one}")));
     // Loops that follow each other are branches; each of those within another counts as 64.
-    check(&bomb(1000, 0, &nested_loops(1).repeat(4000)), None);
-    check(&bomb(1000, 0, &nested_loops(64)), Some(&format!("4033000 {one}")));
-    let half = bomb(2000, 0, &BRANCH.repeat(2000))[8..].to_vec();
-    let modules = |count| [hostile::nested(0, 0)[..8].to_vec(), half.repeat(count)].concat();
-    check(&modules(10), None);
-    let all = "44000000 variables times branches in all functions, over the limit of 40000000; most are in function 0";
-    check(&modules(11), Some(&format!("{all} of core module 0")));
+    check(&bomb(1000, 0, &nested_loops(1).repeat(8000)), None);
+    check(&bomb(2000, 0, &nested_loops(64)), Some(&format!("8066000 {one}")));
+    let most = bomb(2000, 0, &BRANCH.repeat(4000))[8..].to_vec();
+    let modules = |count| [hostile::nested(0, 0)[..8].to_vec(), most.repeat(count)].concat();
+    check(&modules(8), None);
+    let all = "72000000 variables times branches in all functions, over the limit of 64000000; most are in function 0";
+    check(&modules(9), Some(&format!("{all} of core module 0")));
     check(&bomb(0, 100, &calls(100, 5000)), None);
     let values =
         "1000200 values handed over by calls, over the limit of 1000000; most are in function 0 of core module 0";
