@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{
     sync::{Notify, Semaphore, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,6 +39,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Calls under way in one cluster. A frozen one then holds at most this many of the controller's passes, until its
 /// breaker opens; a healthy one is kept busy by far fewer.
 const CALLS_AT_ONCE: usize = 64;
+
+/// How long a call that is under way when the cluster becomes unavailable may still be answered, whatever its own limit.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to one cluster.
 pub struct Cluster {
@@ -277,18 +280,41 @@ impl Cluster {
     /// Makes one call, within this cluster's time and budget. Fails at once while the cluster is unavailable; makes it
     /// unavailable when there is no answer.
     pub async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-        let _permit = self.at_once.acquire().await;
+        let link = self.link();
+        let busy = || {
+            let seconds = link.call_timeout.as_secs_f32();
+            CallError::Unreachable(format!("more calls than it takes in {seconds} s wait for their turn"))
+        };
+        // Who waits holds a pass, and others need those too.
+        let _permit = timeout(link.call_timeout, self.at_once.acquire()).await.map_err(|_| busy())?;
         if let State::Unavailable { reason, .. } = self.state() {
             return Err(CallError::Unreachable(reason));
         }
-        let link = self.link();
-        link.budget.take().await;
-        let outcome = call::bounded(link.call_timeout, call).await;
+        if !link.budget.take(link.call_timeout).await {
+            return Err(busy());
+        }
+        let outcome = tokio::select! {
+            outcome = call::bounded(link.call_timeout, call) => outcome,
+            reason = self.stays_unavailable() => Err(CallError::Unreachable(reason)),
+        };
         match &outcome {
             Ok(_) | Err(CallError::Refused(_)) => self.heard(),
             Err(CallError::Unreachable(reason)) => self.lost(reason),
         }
         outcome
+    }
+
+    /// Returns once the cluster has been unavailable for a while, with the reason: what is under way then won't be answered.
+    async fn stays_unavailable(&self) -> String {
+        let mut states = self.state.subscribe();
+        loop {
+            // They fail only if the sender is gone, and this object holds it.
+            drop(states.wait_for(|state| *state != State::Ready).await);
+            let is_back = timeout(ANSWER_PATIENCE, states.wait_for(|state| *state == State::Ready)).await.is_ok();
+            if !is_back && let State::Unavailable { reason, .. } = self.state() {
+                return reason;
+            }
+        }
     }
 
     /// Asks which cluster it is. If it is another than the one that is meant, or doesn't say, it is unavailable.

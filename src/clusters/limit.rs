@@ -43,25 +43,64 @@ impl Budget {
         Budget { bucket: Some(Mutex::new(Bucket { per_second, burst, left: burst, counted: Instant::now() })) }
     }
 
-    /// Waits for this request's turn.
-    pub async fn take(&self) {
-        let wait = self.bucket.as_ref().map(|bucket| {
+    /// Waits for this request's turn; false, at once, if it would not come within this time.
+    pub async fn take(&self, patience: Duration) -> bool {
+        let Some(bucket) = &self.bucket else { return true };
+        let wait = {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.take(Instant::now())
-        });
+            bucket.take(Instant::now(), patience)
+        };
         match wait {
-            Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
-            Some(_) | None => {}
+            Some(wait) if wait.is_zero() => true,
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                true
+            }
+            None => false,
         }
     }
 }
 
 impl Bucket {
-    fn take(&mut self, now: Instant) -> Duration {
+    fn take(&mut self, now: Instant, patience: Duration) -> Option<Duration> {
         let earned = now.saturating_duration_since(self.counted).as_secs_f64() * self.per_second;
-        self.left = (self.left + earned).min(self.burst) - 1.0;
+        self.left = (self.left + earned).min(self.burst);
         self.counted = now;
-        let owed = (-self.left).max(0.0) / self.per_second;
-        Duration::try_from_secs_f64(owed).unwrap_or(Duration::MAX)
+        let owed = (1.0 - self.left).max(0.0) / self.per_second;
+        let wait = Duration::try_from_secs_f64(owed).unwrap_or(Duration::MAX);
+        (wait <= patience).then(|| {
+            self.left -= 1.0;
+            wait
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Budget;
+    use crate::clusters::rest_config::Rate;
+
+    #[tokio::test(start_paused = true)]
+    async fn spends_at_its_rate_and_lets_nobody_wait_in_vain() {
+        let begun = Instant::now();
+        let budget = Budget::new(Rate::Limited { per_second: 2.0, burst: 3 });
+        let patience = Duration::from_secs(1);
+        for at_milliseconds in [0, 0, 0, 500, 1000] {
+            assert!(budget.take(patience).await);
+            assert_eq!(begun.elapsed().as_millis(), at_milliseconds);
+        }
+        // Three wait at once: the third would have to wait for too long.
+        let (first, second, third) = tokio::join!(budget.take(patience), budget.take(patience), budget.take(patience));
+        assert_eq!((first, second, third), (true, true, false));
+        assert_eq!(begun.elapsed().as_millis(), 2000);
+        assert!(budget.take(patience).await, "what was refused took nothing");
+        assert_eq!(begun.elapsed().as_millis(), 2500);
+
+        let unlimited = Budget::new(Rate::Unlimited);
+        assert!(unlimited.take(Duration::ZERO).await);
     }
 }

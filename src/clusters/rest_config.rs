@@ -211,10 +211,19 @@ const UNSUPPORTED: &[&str] = &[
     "Proxy",
 ];
 
-/// The nested object whose fields may also stand flat beside the others.
-const TLS: &str = "TLSClientConfig";
-/// Embedded in Go, so its fields stand flat; some encoders nest it.
-const CONTENT: &str = "ContentConfig";
+/// Objects that are embedded in Go, and the fields of each: these may stand in it, or flat beside the others.
+const NESTED: &[(&str, &[&str])] = &[
+    (
+        "TLSClientConfig",
+        &["Insecure", "ServerName", "CertFile", "KeyFile", "CAFile", "CertData", "KeyData", "CAData", "NextProtos"],
+    ),
+    ("ContentConfig", &["AcceptContentTypes", "ContentType", "GroupVersion", "NegotiatedSerializer"]),
+];
+
+/// The slowest rate that is accepted: a call waits for its turn longer than it may take with anything below.
+const PER_SECOND_MIN: f64 = 0.1;
+/// The shortest timeout that is accepted. A number below was most likely not meant as nanoseconds.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// The fields that are set, by the format's spelling.
 struct Fields(BTreeMap<&'static str, Value>);
@@ -222,21 +231,28 @@ struct Fields(BTreeMap<&'static str, Value>);
 impl Fields {
     fn read(value: Value) -> Result<Fields, Refusal> {
         let mut fields = Fields(BTreeMap::new());
-        fields.add(value, "(top)", true)?;
+        fields.add(value, "(top)", None)?;
         Ok(fields)
     }
 
-    fn add(&mut self, value: Value, at: &str, top: bool) -> Result<(), Refusal> {
+    /// `nested` holds the fields that may stand in here; `None`: it is the whole, where all may.
+    fn add(&mut self, value: Value, at: &str, nested: Option<&[&str]>) -> Result<(), Refusal> {
         let Value::Object(object) = value else {
             return refuse(at, "must be an object");
         };
         for (key, value) in object {
-            let nested = [TLS, CONTENT].into_iter().find(|name| name.eq_ignore_ascii_case(&key));
-            if let (Some(name), true) = (nested, top) {
-                if !value.is_null() {
-                    self.add(value, name, false)?;
+            let is = |name: &&str| name.eq_ignore_ascii_case(&key);
+            match nested {
+                Some(fields) if !fields.iter().any(|name| is(name)) => return refuse(&key, "is unknown there"),
+                Some(_) => {}
+                None => {
+                    if let Some((name, fields)) = NESTED.iter().find(|(name, _)| is(name)) {
+                        if !value.is_null() {
+                            self.add(value, name, Some(fields))?;
+                        }
+                        continue;
+                    }
                 }
-                continue;
             }
             if let Some(name) = UNSUPPORTED.iter().find(|name| name.eq_ignore_ascii_case(&key)) {
                 if is_zero(&value) {
@@ -294,6 +310,7 @@ impl Fields {
 
     /// PEM from the field with the text, which wins as in client-go, or else from the one with the path.
     fn pem(&self, data: &'static str, file: &'static str, allowed: &Allowed) -> Result<Option<Pem>, Refusal> {
+        let path = self.path(file, allowed)?;
         if let Some(encoded) = self.text(data)? {
             let Ok(decoded) = base64::engine::general_purpose::STANDARD.decode(encoded.trim()) else {
                 return refuse(data, "is not base64");
@@ -303,7 +320,7 @@ impl Fields {
                 Ok(_) | Err(_) => refuse(data, "is not base64 of PEM"),
             };
         }
-        Ok(self.path(file, allowed)?.map(Pem::File))
+        Ok(path.map(Pem::File))
     }
 
     fn path(&self, field: &'static str, allowed: &Allowed) -> Result<Option<PathBuf>, Refusal> {
@@ -349,6 +366,9 @@ fn credential(fields: &Fields, allowed: &Allowed) -> Result<Credential, Refusal>
     let token = fields.sensitive("BearerToken")?;
     let token_file = fields.path("BearerTokenFile", allowed)?;
     let username = fields.text("Username")?;
+    if username.as_ref().is_some_and(|name| name.contains(':') || name.chars().any(char::is_control)) {
+        return refuse("Username", "must not contain `:` or control characters");
+    }
     let password = fields.sensitive("Password")?;
     let certificate = fields.pem("CertData", "CertFile", allowed)?;
     let key = fields.pem("KeyData", "KeyFile", allowed)?;
@@ -421,6 +441,9 @@ fn rate(fields: &Fields) -> Result<Rate, Refusal> {
     if per_second < 0.0 {
         return Ok(Rate::Unlimited);
     }
+    if per_second < PER_SECOND_MIN {
+        return refuse("QPS", "is below 0.1: calls would wait longer than they may take");
+    }
     let at_least_one = per_second.ceil().clamp(1.0, f64::from(u32::MAX));
     Ok(Rate::Limited { per_second, burst: burst.unwrap_or(at_least_one as u32) })
 }
@@ -428,6 +451,9 @@ fn rate(fields: &Fields) -> Result<Rate, Refusal> {
 fn timeout(fields: &Fields) -> Result<Option<Duration>, Refusal> {
     match fields.integer("Timeout")?.map(u64::try_from) {
         None => Ok(None),
+        Some(Ok(nanoseconds)) if Duration::from_nanos(nanoseconds) < TIMEOUT_MIN => {
+            refuse("Timeout", "is shorter than 100 ms; it counts nanoseconds")
+        }
         Some(Ok(nanoseconds)) => Ok(Some(Duration::from_nanos(nanoseconds))),
         Some(Err(_)) => refuse("Timeout", "is negative"),
     }

@@ -13,8 +13,8 @@ use crate::{
         Clusters,
         cluster::Cluster,
         health::State,
-        rest_config::{Allowed, Rate, RestConfig, parse},
-        secret, settings,
+        rest_config::{Allowed, Credential, Rate, RestConfig, Sensitive, parse},
+        secret, settings, token,
     },
 };
 
@@ -66,8 +66,83 @@ fn keys_have_no_case_and_tls_may_be_flat() {
 #[test]
 fn numbers_mean_what_go_means() {
     assert_eq!(read(json!({"Timeout": 1_500_000_000})).timeout, Some(std::time::Duration::from_millis(1500)));
+    assert_eq!(read(json!({"Timeout": 0})).timeout, None);
+    assert_eq!(read(json!({"QPS": 0, "Burst": 0})).rate, Rate::Default);
+    assert_eq!(read(json!({"QPS": 1.5})).rate, Rate::Limited { per_second: 1.5, burst: 2 });
     assert_eq!(read(json!({"QPS": -1})).rate, Rate::Unlimited);
     assert_eq!(read(json!({"QPS": 2.5, "Burst": 7})).rate, Rate::Limited { per_second: 2.5, burst: 7 });
+}
+
+/// Each field of Go's `rest.Config` (client-go v0.35) and what becomes of it: a value that is acted on, with a part of what
+/// it becomes, or one that is refused.
+#[test]
+fn every_field_is_acted_on_or_refused() {
+    let pem = "LS0tLS1CRUdJTiBYLS0tLS0=";
+    let without_token = |changes: Value| {
+        let mut all = json!({"BearerToken": null});
+        json_patch::merge(&mut all, &changes);
+        all
+    };
+    let acted_on = [
+        (json!({"Host": "there.example:6443/k8s/clusters/c-1"}), "https://there.example:6443/k8s/clusters/c-1"),
+        (
+            without_token(json!({"Username": "u", "Password": "planted"})),
+            "Basic { username: \"u\", password: [redacted] }",
+        ),
+        (json!({"BearerToken": "planted"}), "Token([redacted])"),
+        (without_token(json!({"BearerTokenFile": "/credentials/t"})), "TokenFile(\"/credentials/t\")"),
+        (json!({"TLSClientConfig": {"CAData": null}, "Insecure": false}), "trust: System"),
+        (json!({"TLSClientConfig": {"ServerName": "name"}}), "server_name: Some(\"name\")"),
+        (
+            without_token(json!({"CertFile": "/credentials/c", "KeyFile": "/credentials/k"})),
+            "Certificate { certificate: File(\"/credentials/c\"), key: File(\"/credentials/k\") }",
+        ),
+        (
+            json!({"TLSClientConfig": {"CAData": null}, "CAFile": "/credentials/a"}),
+            "Authority(File(\"/credentials/a\"))",
+        ),
+        (
+            without_token(json!({"CertData": pem, "KeyData": pem})),
+            "certificate: Text([redacted]), key: Text([redacted])",
+        ),
+        (json!({"CAFile": "/credentials/a"}), "Authority(Text([redacted]))"),
+        (json!({"UserAgent": "me"}), "user_agent: Some(\"me\")"),
+        // Compression is never asked for, whatever is said.
+        (json!({"DisableCompression": true}), "rate: Default"),
+        (json!({"QPS": 5.0, "Burst": 9}), "Limited { per_second: 5.0, burst: 9 }"),
+        (json!({"Timeout": 30_000_000_000_u64}), "timeout: Some(30s)"),
+    ];
+    for (changes, part) in acted_on {
+        let shown = format!("{:?}", read(changes.clone()));
+        assert!(shown.contains(part), "{changes}: {shown}");
+    }
+    let config = json!({"command": "x"});
+    for (field, value) in [
+        ("APIPath", json!("/apis")),
+        ("AcceptContentTypes", json!("application/json")),
+        ("ContentType", json!("application/json")),
+        ("GroupVersion", json!({"Group": "apps", "Version": "v1"})),
+        ("NegotiatedSerializer", config.clone()),
+        ("Impersonate", json!({"UserName": "planted", "UID": "", "Groups": null, "Extra": null})),
+        ("AuthProvider", json!({"name": "oidc", "config": {"id-token": "planted"}})),
+        ("AuthConfigPersister", config.clone()),
+        ("ExecProvider", json!({"command": "x", "env": [{"name": "A", "value": "planted"}]})),
+        ("NextProtos", json!(["h2"])),
+        ("Transport", config.clone()),
+        ("WrapTransport", config.clone()),
+        ("RateLimiter", config.clone()),
+        ("WarningHandler", config.clone()),
+        ("WarningHandlerWithContext", config.clone()),
+        ("Dial", config.clone()),
+        ("Proxy", config),
+    ] {
+        check_refused(json!({field: value}), &format!("field `{field}`: is not supported; leave it out"));
+        read(json!({field: null}));
+    }
+    check_refused(
+        json!({"ContentConfig": {"ContentType": "x"}}),
+        "field `ContentType`: is not supported; leave it out",
+    );
 }
 
 #[test]
@@ -113,6 +188,17 @@ fn refuses_by_the_fields_name() {
     );
     check_refused(json!({"ExecProvider": {"command": "x"}}), "field `ExecProvider`: is not supported; leave it out");
     check_refused(json!({"APIPath": "/x"}), "field `APIPath`: is not supported; leave it out");
+    check_refused(json!({"TLSClientConfig": {"Host": "x"}}), "field `Host`: is unknown there");
+    check_refused(json!({"ContentConfig": {"QPS": 3}}), "field `QPS`: is unknown there");
+    check_refused(json!({"TLSClientConfig": []}), "field `TLSClientConfig`: must be an object");
+    check_refused(json!({"CAFile": "/etc/passwd"}), "field `CAFile`: names a file outside the credentials folder");
+    check_refused(
+        json!({"BearerToken": null, "Username": "a:b", "Password": "planted"}),
+        "field `Username`: must not contain `:` or control characters",
+    );
+    check_refused(json!({"QPS": 0.05}), "field `QPS`: is below 0.1: calls would wait longer than they may take");
+    check_refused(json!({"QPS": 3, "Burst": -1}), "field `Burst`: is out of range");
+    check_refused(json!({"Timeout": 30}), "field `Timeout`: is shorter than 100 ms; it counts nanoseconds");
     check_refused(json!({"Timeout": -1}), "field `Timeout`: is negative");
     check_refused(json!({"Timeout": "1s"}), "field `Timeout`: must be an integer");
     check_refused(json!({"QPS": "many"}), "field `QPS`: must be a number");
@@ -128,6 +214,31 @@ fn refuses_by_the_fields_name() {
 fn files_inside_the_folder_are_accepted() {
     let changes = json!({"TLSClientConfig": {"CAData": null, "CAFile": "/credentials/ca.crt"}});
     assert!(format!("{:?}", read(changes)).contains("/credentials/ca.crt"));
+}
+
+/// Every type that can hold a secret value, in both forms of `Debug`.
+#[test]
+fn no_debug_shows_a_secret() {
+    let pem = "LS0tLS1CRUdJTiBwbGFudGVkLS0tLS0=";
+    let configs = [
+        json!({"BearerToken": "planted", "TLSClientConfig": {"CAData": pem}}),
+        json!({"BearerToken": null, "Username": "u", "Password": "planted"}),
+        json!({"BearerToken": null, "CertData": pem, "KeyData": pem}),
+    ];
+    let mut shown = Vec::new();
+    for changes in configs {
+        let value = with(changes);
+        let config = parse(&value, &allowed()).expect("the config should be accepted");
+        shown.extend([format!("{config:?}"), format!("{config:#?}"), format!("{:?}", config.credential)]);
+        let listed =
+            secret::read(&secret(&[("a", value), ("b", b"planted".to_vec())]), &ClusterName::home(), &allowed());
+        shown.extend([format!("{listed:?}"), format!("{listed:#?}")]);
+    }
+    let token = token::Token { text: Sensitive::from("planted".to_owned()), expires: Timestamp::UNIX_EPOCH };
+    shown.extend([format!("{token:?}"), format!("{:?}", Credential::Token(token.text))]);
+    for text in shown {
+        assert!(!text.contains("planted"), "{text}");
+    }
 }
 
 fn secret(entries: &[(&str, Vec<u8>)]) -> Secret {

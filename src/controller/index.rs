@@ -2,11 +2,15 @@
 //! that is missing here may still exist: only a live GET tells.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 
 use crate::{
     api::{
@@ -140,11 +144,46 @@ impl Put for HashMap<Uid, HashMap<PodKey, Arc<Pod>>> {
     }
 }
 
-/// Takes away all that neither the engine nor this module reads. Thousands of pods are held, most of them large.
+/// Takes away all that nobody here reads. Thousands of pods are held, most of them large; and what is not held can't wake
+/// anybody by changing.
 pub fn strip(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
+    let metadata = mem::take(&mut pod.metadata);
+    pod.metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        creation_timestamp: metadata.creation_timestamp,
+        deletion_timestamp: metadata.deletion_timestamp,
+        labels: metadata.labels.map(ours),
+        annotations: metadata.annotations.map(ours),
+        ..ObjectMeta::default()
+    };
     let node_name = pod.spec.take().and_then(|spec| spec.node_name);
     pod.spec = Some(PodSpec { node_name, ..PodSpec::default() });
+    pod.status = pod.status.take().map(|status| PodStatus {
+        phase: status.phase,
+        reason: status.reason,
+        message: status.message,
+        pod_ip: status.pod_ip,
+        // All others only repeat what phase and containers say.
+        conditions: status.conditions.map(|all| all.into_iter().filter(|it| it.status != "True").collect()),
+        init_container_statuses: status.init_container_statuses.map(states),
+        container_statuses: status.container_statuses.map(states),
+        ..PodStatus::default()
+    });
+}
+
+/// Argo's labels and annotations, and ours.
+fn ours(mut texts: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    texts.retain(|key, _| key.starts_with("workflows.argoproj.io/") || key.starts_with("landfall.dev/"));
+    texts
+}
+
+fn states(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
+    let only_state =
+        |it: ContainerStatus| ContainerStatus { name: it.name, state: it.state, ..ContainerStatus::default() };
+    statuses.into_iter().map(only_state).collect()
 }
 
 /// Whether a pod does nothing any more.
@@ -181,6 +220,35 @@ mod tests {
         let labels = json!({"landfall.dev/workflow-uid": "w"});
         let metadata = json!({"name": name, "namespace": "n", "uid": uid, "resourceVersion": version.to_string(), "labels": labels});
         serde_json::from_value(json!({"metadata": metadata, "status": {"phase": phase}})).expect("a pod")
+    }
+
+    #[test]
+    fn only_what_is_read_is_held() {
+        let text = |key: &str| json!({key: "kept", "team": "gone"});
+        let mut pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "7", "managedFields": [{}],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}], "finalizers": ["f"],
+                "labels": text("landfall.dev/workflow-uid"), "annotations": text("workflows.argoproj.io/node-id")},
+            "spec": {"nodeName": "node-1", "containers": [{"name": "main", "env": [{"name": "A", "value": "large"}]}]},
+            "status": {"phase": "Pending", "message": "m", "podIP": "10.0.0.1", "hostIP": "10.0.0.2", "startTime": "2026-01-01T00:00:00Z",
+                "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"},
+                    {"type": "Initialized", "status": "True"}],
+                "containerStatuses": [{"name": "main", "image": "i", "imageID": "d", "ready": false, "restartCount": 3,
+                    "state": {"waiting": {"reason": "ContainerCreating"}}}]},
+        }))
+        .expect("a pod");
+        super::strip(&mut pod);
+        let expected: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "7",
+                "labels": {"landfall.dev/workflow-uid": "kept"}, "annotations": {"workflows.argoproj.io/node-id": "kept"}},
+            "spec": {"nodeName": "node-1", "containers": []},
+            "status": {"phase": "Pending", "message": "m", "podIP": "10.0.0.1",
+                "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}],
+                "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"waiting": {"reason": "ContainerCreating"}}}]},
+        }))
+        .expect("a pod");
+        assert_eq!(pod, expected);
     }
 
     #[test]

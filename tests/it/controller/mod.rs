@@ -11,4 +11,5 @@ mod namespaces;
 mod policy_status;
 mod roles;
 mod runs;
+mod secrets;
 mod world;
