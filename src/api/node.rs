@@ -79,6 +79,8 @@ object! {
         pub restarting_pod_uid: Option<String>,
         /// Ours: where its pod runs. It stands here before the pod is made.
         pub target: Option<Target>,
+        /// Ours: that its pod in another cluster has been asked for, so that there may be one although nothing tells of it.
+        pub pod_requested: Option<bool>,
         /// Ours: since when nothing is known of its pod, because its cluster doesn't answer.
         pub lost_since: Option<Time>,
         /// Ours: the name of its pod. It stands here before the pod is made.

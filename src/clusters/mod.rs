@@ -168,7 +168,12 @@ impl Clusters {
         self.0.shared.tasks.wait().await;
     }
 
-    /// What time it is, by the clock that tells since when a cluster is unavailable.
+    /// The clock that tells since when a cluster is unavailable.
+    pub fn clock(&self) -> fn() -> Timestamp {
+        self.0.shared.clock
+    }
+
+    /// What time it is by that clock.
     pub fn now(&self) -> Timestamp {
         (self.0.shared.clock)()
     }

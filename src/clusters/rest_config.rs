@@ -243,7 +243,7 @@ impl Fields {
         for (key, value) in object {
             let is = |name: &&str| name.eq_ignore_ascii_case(&key);
             match nested {
-                Some(fields) if !fields.iter().any(|name| is(name)) => return refuse(&key, "is unknown there"),
+                Some(fields) if !fields.iter().any(is) => return refuse(&key, "is unknown there"),
                 Some(_) => {}
                 None => {
                     if let Some((name, fields)) = NESTED.iter().find(|(name, _)| is(name)) {

@@ -46,14 +46,16 @@ pub async fn gather(controller: &Controller, stored: &Stored) -> Gathered {
     let mut pods = BTreeMap::new();
     let mut missing = Vec::new();
     for (node, key) in open_pods(controller.home(), workflow) {
+        let is_ready = states.of(&key.target) == Some(&ClusterState::Ready);
         match controller.pods.get(&stored.uid, &key) {
-            Some(pod) => {
+            // What was seen of it before its cluster went away is still true only if it had ended.
+            Some(pod) if is_ready || index::has_finished(&pod) => {
                 let state = claim(controller, workflow, &node.id, pod);
                 pods.insert(key, state);
             }
-            None if states.of(&key.target) == Some(&ClusterState::Ready) => missing.push((node.id.clone(), key)),
+            None if is_ready => missing.push((node.id.clone(), key)),
             // Its workflows are woken when it is back.
-            None => {}
+            Some(_) | None => {}
         }
     }
     let looked_up: Vec<_> = stream::iter(missing)

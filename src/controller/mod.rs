@@ -29,7 +29,6 @@ pub mod reconcile;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
-use jiff::Timestamp;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +62,7 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the controller works with.
 pub struct Options {
-    /// All clusters; home is where the workflows are.
+    /// All clusters; home is where the workflows are. Their clock is that of the controller.
     pub clusters: Clusters,
     /// The policy, started with what [`config::load`] gave: a policy that starts with less denies for good.
     pub policies: Policies,
@@ -136,18 +135,19 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
         events,
         namespace: options.namespace.clone(),
     });
+    let clock = controller.clusters.clock();
     let mut parts = JoinSet::new();
-    parts.spawn(events::post(controller.clusters.home().clone(), notes, Timestamp::now));
+    parts.spawn(events::post(controller.clusters.home().clone(), notes, clock));
     if let Some(listener) = options.listener {
         parts.spawn(health::serve(listener, controller.clone()));
     }
-    parts.spawn(policy_status::keep(controller.clone(), options.namespace.clone(), Timestamp::now));
+    parts.spawn(policy_status::keep(controller.clone(), options.namespace.clone(), clock));
     parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));
     parts.spawn(keeper::keep(controller.clusters.clone(), options.namespace.clone()));
     parts.spawn(feeds::clusters(controller.clone(), options.namespace.clone()));
     parts.spawn(feeds::policy(controller.clone()));
     let retaining = controller.clone();
-    parts.spawn(async move { retention::keep(&retaining, Timestamp::now).await });
+    parts.spawn(async move { retention::keep(&retaining, clock).await });
     parts.spawn(watch_sets::keep(controller.clone(), options.managed.clone()));
     parts.spawn(feeds::workflows(controller.clone(), options.managed, options.settings.instance_id));
     tokio::select! {
@@ -225,7 +225,7 @@ struct Turn {
 
 impl Turn {
     async fn make(mut self) {
-        self.next = reconcile::pass(&self.controller, &self.uid, Timestamp::now()).await;
+        self.next = reconcile::pass(&self.controller, &self.uid, self.controller.clusters.now()).await;
     }
 }
 

@@ -45,10 +45,12 @@ enum Kind {
 /// Keeps all of them going until dropped.
 pub async fn keep(controller: Arc<Controller>, managed: Option<Namespace>) {
     let mut versions = controller.clusters.subscribe();
+    let mut progress = controller.watched.subscribe();
     let mut running: HashMap<Part, JoinSet<()>> = HashMap::new();
     let mut before = gather::States::default();
     loop {
         versions.mark_unchanged();
+        progress.mark_unchanged();
         let wanted = wanted(&controller, managed.as_ref());
         let (stays, left) = running.into_iter().partition(|(part, _)| wanted.contains_key(part));
         running = stays;
@@ -81,7 +83,11 @@ pub async fn keep(controller: Arc<Controller>, managed: Option<Namespace>) {
             }
         }
         before = now;
-        if versions.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = versions.changed() => changed,
+            changed = progress.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
@@ -165,9 +171,7 @@ async fn pods(controller: Arc<Controller>, cluster: Arc<Cluster>, scope: Scope) 
             for uid in controller.pods.replace(&name, &scope, pods) {
                 wake_known(&controller, &uid);
             }
-            if controller.watched.pods(&name, &scope, Followed::Known) {
-                wake_waiting(&controller, &name);
-            }
+            controller.watched.pods(&name, &scope, Followed::Known);
         }
         Change::Applied(pod) if concerns(&controller, &pod) => {
             if let Some(uid) = controller.pods.put(&name, pod) {

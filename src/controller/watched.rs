@@ -126,6 +126,11 @@ impl Watched {
         self.0.borrow().clusters
     }
 
+    /// Changes with every step.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.0.subscribe()
+    }
+
     /// Returns once this holds.
     pub async fn until(&self, holds: impl FnMut(&Progress) -> bool) {
         // It fails only if the sender is gone, and this object holds it.
@@ -144,7 +149,8 @@ impl Watched {
 
     /// These clusters and scopes are watched and no others.
     pub fn clusters_are(&self, wanted: &BTreeMap<ClusterName, Vec<Scope>>, now: Timestamp) {
-        self.0.send_modify(|progress| {
+        self.0.send_if_modified(|progress| {
+            let before = progress.pods.clone();
             progress.pods.retain(|cluster, _| wanted.contains_key(cluster));
             for (cluster, wanted) in wanted {
                 let scopes = progress.pods.entry(cluster.clone()).or_default();
@@ -153,6 +159,7 @@ impl Watched {
                     scopes.entry(scope.clone()).or_insert(Followed::NotYet(now));
                 }
             }
+            progress.pods != before
         });
     }
 
@@ -165,8 +172,8 @@ impl Watched {
         });
     }
 
-    /// Notes whether the pods of a scope are known; whether that is new. One that is not watched any more is left alone.
-    pub fn pods(&self, cluster: &ClusterName, scope: &Scope, followed: Followed) -> bool {
+    /// Notes whether the pods of a scope are known. One that is not watched any more is left alone.
+    pub fn pods(&self, cluster: &ClusterName, scope: &Scope, followed: Followed) {
         self.0.send_if_modified(|progress| {
             let Some(held) = progress.pods.get_mut(cluster).and_then(|scopes| scopes.get_mut(scope)) else {
                 return false;
@@ -181,7 +188,7 @@ impl Watched {
             let is_news = *held != followed;
             *held = followed;
             is_news
-        })
+        });
     }
 }
 

@@ -5,7 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{ids::Target, node::NodePhase},
+    api::{
+        ids::Target,
+        node::{NodePhase, NodeStatus},
+    },
     engine::{nodes, observed::ClusterState, pass::Pass},
 };
 
@@ -18,11 +21,11 @@ pub const CODE: &str = "cluster-lost";
 
 /// Takes into account that nothing is known of the pod of a node.
 pub fn assess(pass: &mut Pass<'_>, id: &str) {
-    let Some(node) = pass.nodes.get(id).filter(|node| node.phase == NodePhase::Running) else { return };
+    let Some(node) = pass.nodes.get(id).filter(|node| may_have_pod(node)) else { return };
     let Some(key) = nodes::pod_of(pass.home(), pass.workflow, node) else { return };
     let Some(away) = away(pass, &key.target) else { return };
     let cluster = &key.target.cluster;
-    let noted = node.lost_since.as_ref().map(|time| time.0);
+    let (phase, noted) = (node.phase, node.lost_since.as_ref().map(|time| time.0));
     if noted.is_none() && pass.now() < away.told_from {
         pass.look_again_at(away.told_from);
         return;
@@ -44,10 +47,19 @@ pub fn assess(pass: &mut Pass<'_>, id: &str) {
             "cluster \"{cluster}\" {} since {since}; the last known state is kept until {given_up_at}",
             away.what
         );
-        pass.nodes.mark(id, NodePhase::Running, Some(message));
+        pass.nodes.mark(id, phase, Some(message));
         if let Some(node) = pass.nodes.get_mut(id) {
             node.lost_since = Some(Time(since));
         }
+    }
+}
+
+/// Whether the node has a pod, as far as anybody knew last.
+fn may_have_pod(node: &NodeStatus) -> bool {
+    match node.phase {
+        NodePhase::Running => true,
+        NodePhase::Pending => node.pod_requested == Some(true),
+        NodePhase::Succeeded | NodePhase::Skipped | NodePhase::Failed | NodePhase::Error | NodePhase::Omitted => false,
     }
 }
 

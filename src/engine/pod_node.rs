@@ -30,11 +30,10 @@ pub fn needs_pod(pass: &Pass<'_>, node_id: &str) -> bool {
     match pass.pod_state(node_id) {
         Some(PodState::Gone) => true,
         Some(PodState::Present(_) | PodState::Foreign(_)) => false,
-        // Nothing can be known of a pod in a cluster that doesn't answer; the node must still say why it waits.
-        None => pass
-            .nodes
-            .get(node_id)
-            .and_then(|node| nodes::pod_of(pass.home(), pass.workflow, node))
+        // There may be one in a cluster that doesn't answer: `lost.rs` sees to that.
+        None if node.pod_requested == Some(true) => false,
+        // None was asked for, but the node must still say why it waits.
+        None => nodes::pod_of(pass.home(), pass.workflow, node)
             .is_some_and(|key| !matches!(pass.observed.state_of(&key.target), Some(ClusterState::Ready))),
     }
 }
@@ -102,8 +101,10 @@ pub fn execute(pass: &mut Pass<'_>, call: &Call, template: &Template) -> Result<
                 pass.nodes.mark(&node_id, NodePhase::Pending, Some(why.clone()));
                 return Ok(node_id);
             }
+            let is_elsewhere = target.cluster != *pass.home();
             if let Some(node) = pass.nodes.get_mut(&node_id) {
                 node.message = None;
+                node.pod_requested = is_elsewhere.then_some(true);
             }
             pass.act(Action::CreatePod(CreatePod {
                 node_id: node_id.clone(),

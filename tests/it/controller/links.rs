@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
-use landfall::{api::workflow::Workflow, clusters::health::State};
-use serde_json::json;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::ResourceExt;
+use landfall::{
+    api::workflow::Workflow,
+    clusters::{health::State, settings},
+};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::controller::{
     gate::Gate,
-    world::{ROLES, Side, World, node, one_pod, outcome},
+    world::{ACCOUNT, ROLES, Side, World, node, one_pod, outcome},
 };
 
 /// Of which a frozen cluster is noticed at the latest: ten seconds of silence, and a probe of five.
@@ -55,6 +60,35 @@ async fn frozen_cluster_is_noticed_by_its_silence_and_its_return_at_once() {
     world.other.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&waits).await), "Succeeded: ");
     assert_eq!(world.other.pods("argo").await.len(), 2);
+    world.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cluster_that_is_frozen_for_too_long_is_given_up() {
+    let mut world = World::new(ROLES).await;
+    world.start();
+    let there = json!({"clusterName": "other"});
+    let runs: Workflow = world.home.create("argo", one_pod("runs", there.clone())).await;
+    let pod = world.other.pod("argo", |_| true).await;
+    world.other.begin_pod(&pod).await;
+    world.home.until(&runs, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let created: Workflow = world.home.create("argo", one_pod("created", there)).await;
+    world.other.pod("argo", |other| other.metadata.name != pod.metadata.name).await;
+    world.home.until(&created, |workflow| !workflow.status.nodes.is_empty()).await;
+
+    world.other.gate.send_replace(Gate::Frozen);
+    world.cluster_lost("other").await;
+    for (workflow, name, phase) in [(&runs, "runs", "Running"), (&created, "created", "Pending")] {
+        let says = format!("{phase}: cluster \"other\" has not answered since");
+        world.home.until(workflow, |workflow| node(workflow, name).starts_with(&says)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    for workflow in [&runs, &created] {
+        let outcome = outcome(&world.end_of(workflow).await);
+        assert!(outcome.starts_with("Error: cluster-lost: cluster \"other\" has not answered since"), "{outcome}");
+    }
+    world.other.gate.send_replace(Gate::Open);
+    world.other.until_left::<Pod>("argo", &[]).await;
     world.shutdown().await;
 }
 
@@ -112,6 +146,45 @@ async fn another_credential_is_taken_up_without_an_outage() {
     assert_eq!(connection.state(), State::Ready);
     third.end_pod(&pod, 0).await;
     assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    world.shutdown().await;
+}
+
+#[tokio::test]
+async fn token_is_renewed_and_what_runs_goes_on() {
+    let mut world = World::new(ROLES).await;
+    world.start();
+    let third = Side::new("third");
+    let port = third.listen().await;
+    let old = third.account_token().await;
+    let key = "clusters.landfall.dev/third";
+    let secret = json!({
+        "metadata": {"name": "clusters", "annotations": {key: r#"{"namespaces": ["argo"]}"#}},
+        "data": {"third": third.rest_config(&port, json!({"BearerToken": old, "QPS": 7}))},
+    });
+    let secret: Secret = world.home.create("argo", secret).await;
+    let workflow: Workflow = world.home.create("argo", one_pod("runs", json!({"clusterName": "third"}))).await;
+    let pod = third.pod("argo", |_| true).await;
+    third.begin_pod(&pod).await;
+    world.home.until(&workflow, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let connection = world.cluster("third");
+    let mut clients = connection.subscribe_client();
+    clients.mark_unchanged();
+
+    let due = json!({"metadata": {"annotations": {key: ACCOUNT}}});
+    world.home.patch::<Secret>("argo", "clusters", due).await;
+    let config =
+        |secret: &Secret| -> Value { serde_json::from_slice(&secret.data.as_ref().unwrap()["third"].0).unwrap() };
+    let renewed = world.home.until(&secret, |secret| config(secret)["BearerToken"] != json!(old)).await;
+    assert_eq!(config(&renewed)["QPS"], json!(7));
+    let settings = settings::parse(&renewed.annotations()[key]).unwrap();
+    assert!(settings.token_expires.unwrap() > Timestamp::now(), "{settings:?}");
+    assert!(settings.account.is_some());
+
+    clients.changed().await.unwrap();
+    assert_eq!(connection.state(), State::Ready);
+    third.end_pod(&pod, 0).await;
+    assert_eq!(outcome(&world.end_of(&workflow).await), "Succeeded: ");
+    assert_eq!(world.cluster("third").number(), connection.number());
     world.shutdown().await;
 }
 

@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, sync::Arc, time::D
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Event, Namespace, Pod},
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
@@ -14,7 +17,7 @@ use kube::{
 };
 use landfall::{
     api::{ids::ClusterName, workflow::Workflow},
-    clusters::{Clusters, cluster::Cluster, health::State, rest_config::Allowed},
+    clusters::{Clusters, cluster::Cluster, health::State, rest_config::Allowed, settings, token},
     controller,
     local::{
         apiserver::{self, ApiServer, Listening},
@@ -30,6 +33,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +64,18 @@ pub struct World {
     /// Where the controller that was started last tells how it is.
     pub address: Option<SocketAddr>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+}
+
+/// Settings of a cluster whose token is renewed by that account, and has to be renewed at once.
+pub const ACCOUNT: &str =
+    r#"{"account": {"namespace": "landfall", "name": "landfall-default"}, "tokenExpires": "2020-01-01T00:00:00Z"}"#;
+
+/// What time it is; in a test whose time is paused, by that time.
+pub fn clock() -> Timestamp {
+    thread_local! {
+        static BEGUN: (Instant, Timestamp) = (Instant::now(), Timestamp::now());
+    }
+    BEGUN.with(|(instant, time)| *time + SignedDuration::try_from(instant.elapsed()).unwrap())
 }
 
 /// Roles that allow all that these tests do.
@@ -94,7 +110,7 @@ impl World {
 
     /// Starts the controller.
     pub fn start(&mut self) {
-        let clusters = Clusters::new(ClusterName::home(), self.home.gated_client(), Allowed::default(), Timestamp::now);
+        let clusters = Clusters::new(ClusterName::home(), self.home.gated_client(), Allowed::default(), clock);
         clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
         self.clusters = Some(clusters.clone());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -246,6 +262,24 @@ impl Side {
         let mut config = json!({"Host": format!("http://{}", listening.address()), "BearerToken": self.server.token()});
         json_patch::merge(&mut config, &changes);
         json!(STANDARD.encode(config.to_string()))
+    }
+
+    /// A token of service account `landfall/landfall-default`, which may do everything.
+    pub async fn account_token(&self) -> String {
+        self.server.ensure_service_account("landfall", "landfall-default");
+        let group = "rbac.authorization.k8s.io";
+        let rules = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+        let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "all"}, "rules": rules})).unwrap();
+        let binding: ClusterRoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": "all"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "all"},
+            "subjects": [{"kind": "ServiceAccount", "name": "landfall-default", "namespace": "landfall"}],
+        }))
+        .unwrap();
+        Api::all(self.client()).create(&PostParams::default(), &role).await.unwrap();
+        Api::all(self.client()).create(&PostParams::default(), &binding).await.unwrap();
+        let account = settings::parse(ACCOUNT).unwrap().account.unwrap();
+        token::request(self.client(), &account, Duration::from_secs(3600)).await.unwrap().text.reveal().to_owned()
     }
 
     /// The UID by which the cluster is told from others.

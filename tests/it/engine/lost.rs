@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::support::world::{End, World};
 
-/// A workflow whose pod runs in cluster `other`.
-fn running() -> World {
+/// A workflow of one pod in cluster `other`.
+fn new() -> World {
     let workflow: Workflow = serde_json::from_value(json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
@@ -21,9 +21,21 @@ fn running() -> World {
         ]},
     }))
     .unwrap();
-    let mut world = World::new(workflow);
+    World::new(workflow)
+}
+
+/// One whose pod has been created.
+fn created() -> World {
+    let mut world = new();
     world.find("other");
     world.pass();
+    assert_eq!(line(&world), "Pending");
+    world
+}
+
+/// One whose pod runs.
+fn running() -> World {
+    let mut world = created();
     let pod = world.pods.keys().next().unwrap().clone();
     world.start(&pod);
     world.pass();
@@ -127,6 +139,28 @@ fn a_cluster_that_is_taken_out_of_the_configuration_is_lost_as_well() {
         "{}",
         line(&world)
     );
+}
+
+#[test]
+fn a_pod_that_was_asked_for_may_be_there_and_one_that_was_not_is_not() {
+    let mut world = created();
+    world.lose("other", "connection refused");
+    pass_after(&mut world, 30);
+    assert_eq!(line(&world), AWAY.replace("Running", "Pending"));
+    world.clusters.remove(&"other".parse().unwrap());
+    assert!(pass_after(&mut world, 1).is_empty());
+    assert_eq!(line(&world), AWAY.replace("Running", "Pending"));
+    world.find("other");
+    pass_after(&mut world, 1);
+    assert_eq!(line(&world), "Pending");
+
+    let mut world = new();
+    world.lose("other", "connection refused");
+    pass_after(&mut world, 0);
+    assert_eq!(line(&world), "Pending: waiting for cluster \"other\": connection refused");
+    world.clusters.remove(&"other".parse().unwrap());
+    pass_after(&mut world, 1);
+    assert_eq!(line(&world), "Error: cluster \"other\" is not known; known clusters: default");
 }
 
 #[test]
