@@ -152,18 +152,28 @@ impl Refusal {
     }
 
     pub fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Refusal {
+        Refusal::invalid_as(&resource.kind, resource, name, causes)
+    }
+
+    /// An update must say which version it was made from. Kubernetes names the plural here and not the kind.
+    pub fn unversioned(resource: &Resource, name: &str) -> Refusal {
+        let cause = Cause {
+            field: "metadata.resourceVersion".to_owned(),
+            reason: "FieldValueInvalid",
+            message: "Invalid value: 0: must be specified for an update".to_owned(),
+        };
+        Refusal::invalid_as(&resource.plural, resource, name, &[cause])
+    }
+
+    fn invalid_as(word: &str, resource: &Resource, name: &str, causes: &[Cause]) -> Refusal {
         let texts: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let listed = if texts.len() == 1 { texts[0].clone() } else { format!("[{}]", texts.join(", ")) };
-        let kind = if resource.group.is_empty() {
-            resource.kind.clone()
-        } else {
-            format!("{}.{}", resource.kind, resource.group)
-        };
+        let kind = if resource.group.is_empty() { word.to_owned() } else { format!("{word}.{}", resource.group) };
         let causes: Vec<Value> = causes
             .iter()
             .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
             .collect();
-        let mut details = json!({"name": name, "kind": resource.kind, "causes": causes});
+        let mut details = json!({"name": name, "kind": word, "causes": causes});
         if !resource.group.is_empty() {
             details["group"] = json!(resource.group);
         }

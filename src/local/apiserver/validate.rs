@@ -76,6 +76,15 @@ pub fn change(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
     causes
 }
 
+/// What is wrong with the time of deletion that an update gives: only the server sets it, and once it has, it stays.
+pub fn deletion(old: &Value, new: &Value) -> Vec<Cause> {
+    let (before, after) = (&old["metadata"]["deletionTimestamp"], &new["metadata"]["deletionTimestamp"]);
+    if !before.is_null() || after.is_null() {
+        return Vec::new();
+    }
+    vec![Cause::invalid("metadata.deletionTimestamp", after.as_str().unwrap_or_default(), "field is immutable")]
+}
+
 /// The pod's spec without what may change. A pod that stands on no node yet may be given one.
 fn fixed_pod_spec(pod: &Value, unbound: bool) -> Value {
     let mut spec = pod["spec"].clone();
@@ -286,6 +295,13 @@ fn definition(value: &Value, causes: &mut Vec<Cause>) {
     }
     if value.pointer("/spec/versions").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         causes.push(Cause::required("spec.versions", ""));
+    }
+    for (index, version) in value.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten().enumerate()
+    {
+        if version.pointer("/schema/openAPIV3Schema").is_none() {
+            let field = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            causes.push(Cause::required(field, ""));
+        }
     }
     let expected = format!("{}.{}", text(value, "/spec/names/plural"), text(value, "/spec/group"));
     let name = text(value, "/metadata/name");

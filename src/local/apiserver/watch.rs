@@ -77,7 +77,8 @@ pub fn start(
         for object in &listed.objects {
             shape::event(&mut first, &resource, shape, EventKind::Added, object);
         }
-        if initial && bookmarks {
+        // Kubernetes has taken the one way to ask for the state as the other since 1.34.
+        if bookmarks {
             shape::bookmark(&mut first, &resource, shape, listed.version, true);
         }
         listed.version

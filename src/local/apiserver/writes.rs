@@ -90,6 +90,7 @@ pub fn update(
         check_identity(resource, &key.namespace, Some(&key.name), &body)?;
         let (mut new, warnings) = decode(resource, body, options.validation)?;
         check_version(resource, &current, &new)?;
+        refuse(resource, &key.name, &validate::deletion(&old, &new))?;
         keep_metadata(&old, &mut new);
         keep_part(resource, part, &old, &mut new);
         defaults::on_update(resource, &old, &mut new);
@@ -167,6 +168,7 @@ fn set_metadata(resource: &Resource, namespace: &str, value: &mut Value) {
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "resourceVersion"] {
         metadata.remove(field);
     }
+    drop_blank(metadata);
     if name.is_empty() && !prefix.is_empty() {
         metadata.insert("name".to_owned(), json!(generate_name(&prefix)));
     }
@@ -229,12 +231,7 @@ fn check_version(resource: &Resource, current: &Object, new: &Value) -> Answer<(
         if resource.unconditional_update {
             return Ok(());
         }
-        let cause = Cause {
-            field: "metadata.resourceVersion".to_owned(),
-            reason: "FieldValueInvalid",
-            message: "Invalid value: 0x0: must be specified for an update".to_owned(),
-        };
-        return Err(Refusal::invalid(resource, name, &[cause]));
+        return Err(Refusal::unversioned(resource, name));
     }
     if version != current.version.to_string() {
         return Err(Refusal::modified(resource, name));
@@ -261,6 +258,11 @@ fn keep_metadata(old: &Value, new: &mut Value) {
         };
     }
     metadata.remove("selfLink");
+    drop_blank(metadata);
+}
+
+/// Go leaves out what is empty.
+fn drop_blank(metadata: &mut serde_json::Map<String, Value>) {
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] {
         let blank = |value: &Value| {
             value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)

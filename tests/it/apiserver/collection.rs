@@ -6,7 +6,17 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::apiserver::{config_map, config_maps, create, eventually, place, version};
+use crate::apiserver::{Place, config_map, config_maps, create, eventually, version};
+
+both!(
+    collection:
+    dependents_go_with_their_owner,
+    one_owner_left_is_enough,
+    orphans_stay,
+    in_the_foreground_the_owner_goes_last,
+    an_owner_that_never_was_is_gone,
+    an_owner_elsewhere_counts_as_gone,
+);
 
 /// A config map owned by others.
 fn owned(name: &str, owners: &[&DynamicObject]) -> DynamicObject {
@@ -26,9 +36,7 @@ async fn exists(client: &Client, namespace: &str, name: &str) -> bool {
     config_maps(client, namespace).get_opt(name).await.unwrap().is_some()
 }
 
-#[tokio::test]
-async fn dependents_go_with_their_owner() {
-    let (client, namespace) = place().await;
+async fn dependents_go_with_their_owner(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let owner = create(&api, &config_map("owner", json!({}))).await;
     let child = create(&api, &owned("child", &[&owner])).await;
@@ -38,9 +46,7 @@ async fn dependents_go_with_their_owner() {
     assert!(!exists(&client, &namespace, "child").await);
 }
 
-#[tokio::test]
-async fn one_owner_left_is_enough() {
-    let (client, namespace) = place().await;
+async fn one_owner_left_is_enough(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let first = create(&api, &config_map("first", json!({}))).await;
     let second = create(&api, &config_map("second", json!({}))).await;
@@ -51,9 +57,7 @@ async fn one_owner_left_is_enough() {
     eventually(|| async { !exists(&client, &namespace, "child").await }).await;
 }
 
-#[tokio::test]
-async fn orphans_stay() {
-    let (client, namespace) = place().await;
+async fn orphans_stay(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let owner = create(&api, &config_map("owner", json!({}))).await;
     create(&api, &owned("child", &[&owner])).await;
@@ -62,9 +66,7 @@ async fn orphans_stay() {
     assert_eq!(api.get("child").await.unwrap().metadata.owner_references, None);
 }
 
-#[tokio::test]
-async fn in_the_foreground_the_owner_goes_last() {
-    let (client, namespace) = place().await;
+async fn in_the_foreground_the_owner_goes_last(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let owner = create(&api, &config_map("owner", json!({}))).await;
     let mut child = owned("child", &[&owner]);
@@ -79,9 +81,7 @@ async fn in_the_foreground_the_owner_goes_last() {
     eventually(|| async { !exists(&client, &namespace, "owner").await }).await;
 }
 
-#[tokio::test]
-async fn an_owner_that_never_was_is_gone() {
-    let (client, namespace) = place().await;
+async fn an_owner_that_never_was_is_gone(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let mut ghost = config_map("ghost", json!({}));
     ghost.metadata.uid = Some("00000000-0000-4000-8000-000000000000".to_owned());
@@ -89,9 +89,7 @@ async fn an_owner_that_never_was_is_gone() {
     eventually(|| async { !exists(&client, &namespace, "child").await }).await;
 }
 
-#[tokio::test]
-async fn an_owner_elsewhere_counts_as_gone() {
-    let (client, first) = place().await;
+async fn an_owner_elsewhere_counts_as_gone(Place { client, namespace: first, .. }: Place) {
     let owner = create(&config_maps(&client, &first), &config_map("owner", json!({}))).await;
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(client.clone());
     let second = serde_json::from_value(json!({"metadata": {"generateName": "suite-"}})).unwrap();

@@ -6,11 +6,18 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::apiserver::{config_map, config_maps, create, eventually, place, pod, pods, refused, version};
+use crate::apiserver::{Place, config_map, config_maps, create, eventually, pod, pods, refused, version};
 
-#[tokio::test]
-async fn preconditions_hold() {
-    let (client, namespace) = place().await;
+both!(
+    deletes:
+    preconditions_hold,
+    a_finalizer_holds_an_object,
+    a_pod_on_a_node_has_grace,
+    a_collection_is_deleted_by_selector,
+    a_namespace_takes_its_content_along,
+);
+
+async fn preconditions_hold(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let made = create(&api, &config_map("a", json!({}))).await;
     let with = |uid: Option<&str>, version: Option<&str>| {
@@ -26,9 +33,7 @@ async fn preconditions_hold() {
     assert_eq!(refused(api.delete("a", &DeleteParams::default()).await).code, 404);
 }
 
-#[tokio::test]
-async fn a_finalizer_holds_an_object() {
-    let (client, namespace) = place().await;
+async fn a_finalizer_holds_an_object(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let mut held = config_map("a", json!({}));
     held.metadata.finalizers = Some(vec!["example.com/one".to_owned(), "example.com/two".to_owned()]);
@@ -55,9 +60,7 @@ async fn patch(api: &Api<DynamicObject>, name: &str, finalizers: Value) -> kube:
     api.patch(name, &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": finalizers}}))).await
 }
 
-#[tokio::test]
-async fn a_pod_on_a_node_has_grace() {
-    let (client, namespace) = place().await;
+async fn a_pod_on_a_node_has_grace(Place { client, namespace, .. }: Place) {
     let api = pods(&client, &namespace);
     let placed = |name: &str| {
         let mut pod = pod(name);
@@ -85,9 +88,7 @@ async fn a_pod_on_a_node_has_grace() {
     assert!(api.get_opt("nowhere").await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_collection_is_deleted_by_selector() {
-    let (client, namespace) = place().await;
+async fn a_collection_is_deleted_by_selector(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     for (name, value) in [("a", "yes"), ("b", "yes"), ("c", "no")] {
         create(&api, &config_map(name, json!({"mine": value}))).await;
@@ -98,9 +99,7 @@ async fn a_collection_is_deleted_by_selector() {
     assert!(api.get_opt("c").await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_namespace_takes_its_content_along() {
-    let (client, namespace) = place().await;
+async fn a_namespace_takes_its_content_along(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     create(&api, &config_map("a", json!({}))).await;
     let mut held = config_map("held", json!({}));

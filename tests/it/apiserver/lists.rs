@@ -3,11 +3,19 @@
 use kube::api::{Api, DynamicObject, ListParams, PostParams, VersionMatch};
 use serde_json::json;
 
-use crate::apiserver::{config_map, config_maps, create, object, place, pod, pods, refused};
+use crate::apiserver::{Place, config_map, config_maps, create, object, pod, pods, refused};
 
-#[tokio::test]
-async fn selectors_choose() {
-    let (client, namespace) = place().await;
+both!(
+    lists:
+    selectors_choose,
+    pods_are_chosen_by_node_and_phase,
+    events_are_chosen_by_what_they_are_about,
+    pages_show_one_moment,
+    lists_have_versions,
+    a_list_may_span_namespaces,
+);
+
+async fn selectors_choose(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     for (name, labels) in [("a", json!({"app": "web", "tier": "front"})), ("b", json!({"app": "db"})), ("c", json!({}))]
     {
@@ -33,9 +41,7 @@ async fn selectors_choose() {
     assert_eq!(refused(api.list(&ListParams::default().labels("a in")).await).code, 400);
 }
 
-#[tokio::test]
-async fn pods_are_chosen_by_node_and_phase() {
-    let (client, namespace) = place().await;
+async fn pods_are_chosen_by_node_and_phase(Place { client, namespace, .. }: Place) {
     let api = pods(&client, &namespace);
     let mut placed = pod("placed");
     placed.data["spec"]["nodeName"] = json!("node-1");
@@ -54,9 +60,7 @@ async fn pods_are_chosen_by_node_and_phase() {
     }
 }
 
-#[tokio::test]
-async fn events_are_chosen_by_what_they_are_about() {
-    let (client, namespace) = place().await;
+async fn events_are_chosen_by_what_they_are_about(Place { client, namespace, .. }: Place) {
     let api = crate::apiserver::api(&client, &namespace, "v1", "Event");
     for (name, about) in [("one", "a"), ("two", "b")] {
         let involved = json!({"kind": "Pod", "name": about, "namespace": namespace});
@@ -70,9 +74,7 @@ async fn events_are_chosen_by_what_they_are_about() {
     assert_eq!(names(&api, &ListParams::default().fields(fields)).await, ["two"]);
 }
 
-#[tokio::test]
-async fn pages_show_one_moment() {
-    let (client, namespace) = place().await;
+async fn pages_show_one_moment(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     for index in 0..7 {
         create(&api, &config_map(&format!("p{index}"), json!({"page": "yes"}))).await;
@@ -96,9 +98,7 @@ async fn pages_show_one_moment() {
     assert!(versions.iter().all(|version| *version == versions[0]));
 }
 
-#[tokio::test]
-async fn lists_have_versions() {
-    let (client, namespace) = place().await;
+async fn lists_have_versions(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     create(&api, &config_map("a", json!({"mine": "yes"}))).await;
     let only_mine = ListParams::default().labels("mine=yes");
@@ -112,9 +112,7 @@ async fn lists_have_versions() {
     assert_eq!((status.code, &*status.reason), (504, "Timeout"));
 }
 
-#[tokio::test]
-async fn a_list_may_span_namespaces() {
-    let (client, first) = place().await;
+async fn a_list_may_span_namespaces(Place { client, namespace: first, .. }: Place) {
     let (_, label) = (0, format!("span-{first}"));
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
     let second = serde_json::from_value(json!({"metadata": {"generateName": "suite-"}})).unwrap();

@@ -3,11 +3,18 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::apiserver::{config_map, config_maps, create, object, place, pod, pods, refused, version};
+use crate::apiserver::{Place, config_map, config_maps, create, object, pod, pods, refused, version};
 
-#[tokio::test]
-async fn merge_patches_merge() {
-    let (client, namespace) = place().await;
+both!(
+    patches:
+    merge_patches_merge,
+    json_patches_test_and_change,
+    strategic_patches_know_the_lists_of_built_in_kinds,
+    applying_creates_changes_and_takes_away,
+    custom_resources_refuse_strategic_patches,
+);
+
+async fn merge_patches_merge(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let made = create(&api, &config_map("a", json!({"x": "y"}))).await;
     let merge = |patch: Value| {
@@ -26,9 +33,7 @@ async fn merge_patches_merge() {
     assert_eq!(refused(missing).code, 404);
 }
 
-#[tokio::test]
-async fn json_patches_test_and_change() {
-    let (client, namespace) = place().await;
+async fn json_patches_test_and_change(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     create(&api, &config_map("a", json!({"x": "y"}))).await;
     let json = |operations: Value| {
@@ -51,9 +56,7 @@ async fn json_patches_test_and_change() {
     assert_eq!(refused(nowhere).code, 422);
 }
 
-#[tokio::test]
-async fn strategic_patches_know_the_lists_of_built_in_kinds() {
-    let (client, namespace) = place().await;
+async fn strategic_patches_know_the_lists_of_built_in_kinds(Place { client, namespace, .. }: Place) {
     let api = pods(&client, &namespace);
     let mut two = pod("p");
     two.data["spec"]["containers"] = json!([{"name": "one", "image": "a:1"}, {"name": "two", "image": "b:1"}]);
@@ -70,9 +73,7 @@ async fn strategic_patches_know_the_lists_of_built_in_kinds() {
     assert_eq!(patched.data["status"]["phase"], "Running");
 }
 
-#[tokio::test]
-async fn applying_creates_changes_and_takes_away() {
-    let (client, namespace) = place().await;
+async fn applying_creates_changes_and_takes_away(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let apply = |manager: &str, data: Value, force: bool| {
         let (api, mut parameters) = (api.clone(), PatchParams::apply(manager));
@@ -95,13 +96,7 @@ async fn applying_creates_changes_and_takes_away() {
     assert_eq!(forced.data["data"], json!({"x": "2"}));
 }
 
-#[tokio::test]
-async fn custom_resources_refuse_strategic_patches() {
-    if std::env::var_os(crate::apiserver::KUBECONFIG).is_some() {
-        // A real server has Argo's kinds only once they are installed.
-        return;
-    }
-    let (client, namespace) = place().await;
+async fn custom_resources_refuse_strategic_patches(Place { client, namespace, .. }: Place) {
     let api = crate::apiserver::api(&client, &namespace, "argoproj.io/v1alpha1", "Workflow");
     let workflow =
         object("Workflow", json!({"apiVersion": "argoproj.io/v1alpha1", "metadata": {"name": "w"}, "spec": {"x": 1}}));
@@ -119,6 +114,6 @@ async fn custom_resources_refuse_strategic_patches() {
     let status = refused(api.replace("w", &Default::default(), &unversioned).await);
     assert_eq!(
         status.message,
-        "Workflow.argoproj.io \"w\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+        "workflows.argoproj.io \"w\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
     );
 }

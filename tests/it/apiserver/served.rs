@@ -1,4 +1,4 @@
-//! What only the embedded server can be asked: its port, pods' logs, new kinds, how it ends.
+//! What only the embedded server can be asked: its port and token, pods' logs, what it begins with, how it ends.
 
 use futures::{AsyncReadExt as _, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,7 +13,7 @@ use landfall::local::{
 };
 use serde_json::json;
 
-use crate::apiserver::{api, config_map, config_maps, create, next, object, pod, pods, refused};
+use crate::apiserver::{config_map, config_maps, create, next, pod, pods, refused};
 
 #[tokio::test]
 async fn it_listens_until_it_is_shut_down() {
@@ -21,7 +21,7 @@ async fn it_listens_until_it_is_shut_down() {
     let listening = server.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
     let client = over_network(&server.kubeconfig(&listening.url())).await;
     let maps = config_maps(&client, "default");
-    let mut events = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let mut events = maps.watch(&WatchParams::default().disable_bookmarks(), "0").await.unwrap().boxed();
     // What comes in over the network is seen in the process, and the other way round.
     create(&maps, &config_map("a", json!({}))).await;
     next(&mut events).await.unwrap();
@@ -66,7 +66,7 @@ async fn only_the_token_opens_the_listener() {
 async fn watches_can_be_ended() {
     let server = ApiServer::new(Options::default());
     let maps = config_maps(&server.client(), "default");
-    let events = maps.watch(&WatchParams::default(), "0").await.unwrap();
+    let events = maps.watch(&WatchParams::default().disable_bookmarks(), "0").await.unwrap();
     server.end_watches();
     let rest: Vec<_> = events.try_collect().await.unwrap();
     assert!(rest.is_empty());
@@ -107,32 +107,6 @@ async fn logs_are_read_and_followed() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "two\nthree\nfour\n");
-}
-
-#[tokio::test]
-async fn a_definition_makes_its_kind_available() {
-    let server = ApiServer::new(Options::default());
-    let client = server.client();
-    let boats = api(&client, "default", "example.com/v1", "Boat");
-    let boat = object("Boat", json!({"apiVersion": "example.com/v1", "metadata": {"name": "b"}, "spec": {"sails": 2}}));
-    assert!(boats.create(&PostParams::default(), &boat).await.is_err());
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "boats.example.com"},
-        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "boats", "kind": "Boat", "shortNames": ["bt"]},
-            "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}}}]},
-    });
-    let resource = kube::core::ApiResource::erase::<
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    >(&());
-    let definitions: Api<kube::api::DynamicObject> = Api::all_with(client.clone(), &resource);
-    let made = create(&definitions, &object("CustomResourceDefinition", definition)).await;
-    assert_eq!(made.data.pointer("/status/conditions/1/type"), Some(&json!("Established")));
-    create(&boats, &boat).await;
-    let group = client.list_api_group_resources("example.com/v1").await.unwrap();
-    assert_eq!(group.resources[0].short_names, Some(vec!["bt".to_owned()]));
-    definitions.delete("boats.example.com", &Default::default()).await.unwrap();
-    assert!(boats.get("b").await.is_err());
-    assert!(definitions.get_opt("boats.example.com").await.unwrap().is_none());
 }
 
 #[tokio::test]

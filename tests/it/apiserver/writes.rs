@@ -1,13 +1,28 @@
 //! Creating and updating: identity, versions, conflicts, defaults, refusals.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
-use crate::apiserver::{api, config_map, config_maps, create, object, place, pod, pods, refused, version};
+use crate::apiserver::{Place, api, config_map, config_maps, create, object, pod, pods, refused, version};
 
-#[tokio::test]
-async fn a_created_object_has_an_identity() {
-    let (client, namespace) = place().await;
+both!(
+    writes:
+    a_created_object_has_an_identity,
+    names_are_generated,
+    refusals_read_as_kubernetes_writes_them,
+    invalid_objects_are_refused_with_causes,
+    a_stale_update_conflicts,
+    an_update_that_changes_nothing_is_no_change,
+    what_the_server_owns_stays,
+    status_is_written_apart,
+    pods_get_defaults_and_keep_their_spec,
+    a_pod_needs_its_service_account,
+    objects_have_a_largest_size,
+    a_dry_run_leaves_nothing,
+);
+
+async fn a_created_object_has_an_identity(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let first = create(&api, &config_map("a", json!({}))).await;
     assert_eq!(first.metadata.namespace.as_deref(), Some(&*namespace));
@@ -20,9 +35,7 @@ async fn a_created_object_has_an_identity() {
     assert_eq!(api.get("a").await.unwrap(), first);
 }
 
-#[tokio::test]
-async fn names_are_generated() {
-    let (client, namespace) = place().await;
+async fn names_are_generated(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let blank = object("ConfigMap", json!({"metadata": {"generateName": "made-"}}));
     let name = create(&api, &blank).await.metadata.name.unwrap();
@@ -33,9 +46,7 @@ async fn names_are_generated() {
     assert_eq!(create(&api, &long).await.metadata.name.unwrap().len(), 63);
 }
 
-#[tokio::test]
-async fn refusals_read_as_kubernetes_writes_them() {
-    let (client, namespace) = place().await;
+async fn refusals_read_as_kubernetes_writes_them(Place { client, namespace, .. }: Place) {
     let maps = config_maps(&client, &namespace);
     create(&maps, &config_map("taken", json!({}))).await;
     let workflow =
@@ -58,17 +69,12 @@ async fn refusals_read_as_kubernetes_writes_them() {
     for (status, code, reason, message) in cases {
         assert_eq!((status.code, &*status.reason, &*status.message), (code, reason, message));
     }
-    if std::env::var_os(crate::apiserver::KUBECONFIG).is_none() {
-        // A real server has Argo's kinds only once they are installed.
-        let workflows = api(&client, &namespace, "argoproj.io/v1alpha1", "Workflow");
-        assert_eq!(refused(workflows.get("w").await).message, "workflows.argoproj.io \"w\" not found");
-        assert_eq!(create(&workflows, &workflow).await.metadata.generation, Some(1));
-    }
+    let workflows = api(&client, &namespace, "argoproj.io/v1alpha1", "Workflow");
+    assert_eq!(refused(workflows.get("w").await).message, "workflows.argoproj.io \"w\" not found");
+    assert_eq!(create(&workflows, &workflow).await.metadata.generation, Some(1));
 }
 
-#[tokio::test]
-async fn invalid_objects_are_refused_with_causes() {
-    let (client, namespace) = place().await;
+async fn invalid_objects_are_refused_with_causes(Place { client, namespace, .. }: Place) {
     check_invalid(
         &config_maps(&client, &namespace),
         "ConfigMap",
@@ -96,9 +102,7 @@ async fn check_invalid(api: &Api<kube::api::DynamicObject>, kind: &str, fields: 
     assert_eq!(found, expected, "{fields}");
 }
 
-#[tokio::test]
-async fn a_stale_update_conflicts() {
-    let (client, namespace) = place().await;
+async fn a_stale_update_conflicts(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let first = create(&api, &config_map("a", json!({}))).await;
     let mut newer = first.clone();
@@ -124,32 +128,33 @@ async fn a_stale_update_conflicts() {
     assert_eq!(third.data["data"]["key"], "stale");
 }
 
-#[tokio::test]
-async fn an_update_that_changes_nothing_is_no_change() {
-    let (client, namespace) = place().await;
+async fn an_update_that_changes_nothing_is_no_change(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let first = create(&api, &config_map("a", json!({"x": "y"}))).await;
     let again = api.replace("a", &PostParams::default(), &first).await.unwrap();
     assert_eq!(version(&first), version(&again));
 }
 
-#[tokio::test]
-async fn what_the_server_owns_stays() {
-    let (client, namespace) = place().await;
+async fn what_the_server_owns_stays(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let first = create(&api, &config_map("a", json!({}))).await;
+    let time: Time = serde_json::from_value(json!("2020-01-01T00:00:00Z")).unwrap();
+    for creation in [None, Some(time.clone())] {
+        let mut changed = first.clone();
+        changed.metadata.creation_timestamp = creation;
+        changed.metadata.generation = Some(7);
+        let second = api.replace("a", &PostParams::default(), &changed).await.unwrap();
+        assert_eq!(second, first);
+    }
     let mut changed = first.clone();
-    changed.metadata.creation_timestamp = None;
-    changed.metadata.deletion_timestamp = first.metadata.creation_timestamp.clone();
-    changed.metadata.labels = Some([("x".to_owned(), "y".to_owned())].into());
-    let second = api.replace("a", &PostParams::default(), &changed).await.unwrap();
-    assert_eq!(second.metadata.creation_timestamp, first.metadata.creation_timestamp);
-    assert_eq!(second.metadata.deletion_timestamp, None);
+    changed.metadata.deletion_timestamp = Some(time);
+    let status = refused(api.replace("a", &PostParams::default(), &changed).await);
+    let message = "ConfigMap \"a\" is invalid: metadata.deletionTimestamp: Invalid value: \"2020-01-01T00:00:00Z\": field is \
+                   immutable";
+    assert_eq!((status.code, &*status.message), (422, message));
 }
 
-#[tokio::test]
-async fn status_is_written_apart() {
-    let (client, namespace) = place().await;
+async fn status_is_written_apart(Place { client, namespace, .. }: Place) {
     let api = pods(&client, &namespace);
     let made = create(&api, &pod("p")).await;
     assert_eq!(made.data["status"]["phase"], "Pending");
@@ -167,9 +172,7 @@ async fn status_is_written_apart() {
     assert_eq!(status.data["spec"]["containers"][0]["image"], "busybox:1");
 }
 
-#[tokio::test]
-async fn pods_get_defaults_and_keep_their_spec() {
-    let (client, namespace) = place().await;
+async fn pods_get_defaults_and_keep_their_spec(Place { client, namespace, .. }: Place) {
     let api = pods(&client, &namespace);
     let made = create(&api, &pod("p")).await;
     let expected = [
@@ -191,9 +194,7 @@ async fn pods_get_defaults_and_keep_their_spec() {
     assert!(status.message.contains("pod updates may not change fields other than"), "{}", status.message);
 }
 
-#[tokio::test]
-async fn a_pod_needs_its_service_account() {
-    let (client, namespace) = place().await;
+async fn a_pod_needs_its_service_account(Place { client, namespace, .. }: Place) {
     let mut wrong = pod("p");
     wrong.data["spec"]["serviceAccountName"] = json!("none");
     let status = refused(pods(&client, &namespace).create(&PostParams::default(), &wrong).await);
@@ -204,9 +205,7 @@ async fn a_pod_needs_its_service_account() {
     assert_eq!(status.message, expected);
 }
 
-#[tokio::test]
-async fn objects_have_a_largest_size() {
-    let (client, namespace) = place().await;
+async fn objects_have_a_largest_size(Place { client, namespace, .. }: Place) {
     let api = api(&client, &namespace, "v1", "Secret");
     let sized =
         |bytes: usize| object("Secret", json!({"metadata": {"name": "s"}, "stringData": {"key": "x".repeat(bytes)}}));
@@ -215,9 +214,7 @@ async fn objects_have_a_largest_size() {
     create(&api, &sized(700_000)).await;
 }
 
-#[tokio::test]
-async fn a_dry_run_leaves_nothing() {
-    let (client, namespace) = place().await;
+async fn a_dry_run_leaves_nothing(Place { client, namespace, .. }: Place) {
     let api = config_maps(&client, &namespace);
     let parameters = PostParams { dry_run: true, ..PostParams::default() };
     let made = api.create(&parameters, &config_map("a", json!({}))).await.unwrap();

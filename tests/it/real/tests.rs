@@ -10,7 +10,10 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::real::{self, cluster::RealCluster, processes::Group};
+use crate::{
+    apiserver,
+    real::{self, cluster::RealCluster, processes::Group},
+};
 
 async fn uid(cluster: &RealCluster) -> String {
     let namespaces: Api<Namespace> = Api::all(cluster.admin());
@@ -65,11 +68,8 @@ async fn a_cluster_of_its_own_can_be_disturbed() {
 
     pods.delete("p", &DeleteParams::default()).await.unwrap();
     cluster.compact().await;
-    let mut events = Box::pin(pods.watch(&WatchParams::default(), &version).await.unwrap());
-    match futures::StreamExt::next(&mut events).await.unwrap().unwrap() {
-        WatchEvent::Error(status) => assert_eq!(status.code, 410),
-        other => panic!("{other:?}"),
-    }
+    let maps = apiserver::config_maps(&cluster.admin(), &namespace);
+    apiserver::watches::a_version_too_old_is_an_error_event(&maps, &version).await;
 
     let before = uid(&cluster).await;
     cluster.replace().await;
