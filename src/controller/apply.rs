@@ -178,7 +178,7 @@ fn is_for_good(error: &CallError) -> bool {
 /// The new pod counts as known at once: the next pass may come before the watch shows it.
 fn hold(controller: &Controller, target: &Target, mut pod: Pod) {
     index::strip(&mut pod);
-    controller.pods.put(&target.cluster, pod);
+    controller.pods.put_answer(&target.cluster, pod);
 }
 
 async fn delete_pod(controller: &Controller, target: &Target, name: &str, uid: &str) -> Result<Applied, CallError> {

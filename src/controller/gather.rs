@@ -172,7 +172,7 @@ async fn look_up(controller: &Controller, stored: &Stored, node_id: &str, key: &
                 && controller.watched.covers(&key.target)
             {
                 // The watch will bring it too, but maybe later than the next pass.
-                controller.pods.put(&key.target.cluster, Pod::clone(&pod));
+                controller.pods.put_answer(&key.target.cluster, Pod::clone(&pod));
             }
             Some(state)
         }

@@ -2,7 +2,7 @@
 //! that is missing here may still exist: only a live GET tells.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,10 +24,15 @@ use crate::{
     engine::observed::PodKey,
 };
 
+/// UIDs of deleted pods that are remembered: as many as may be told of while one answer is under way.
+const DELETED_COUNT: usize = 1024;
+
 /// The pods.
 #[derive(Default)]
 pub struct Index {
     by_workflow: Mutex<HashMap<Uid, HashMap<PodKey, Arc<Pod>>>>,
+    /// UIDs of the pods that were last deleted.
+    deleted: Mutex<VecDeque<String>>,
 }
 
 impl Index {
@@ -42,9 +47,22 @@ impl Index {
         self.lock().put(uid, key, pod)
     }
 
+    /// Takes a pod from the answer to a request of ours, which may come after the watch told that the pod was deleted since.
+    pub fn put_answer(&self, cluster: &ClusterName, pod: Pod) {
+        let deleted = self.lock_deleted();
+        if pod.metadata.uid.as_ref().is_none_or(|uid| !deleted.contains(uid)) {
+            self.put(cluster, pod);
+        }
+    }
+
     /// Forgets a pod that was deleted, unless another has taken its name; the workflow to wake.
     pub fn remove(&self, cluster: &ClusterName, pod: &Pod) -> Option<Uid> {
         let (uid, key) = identify(cluster, pod)?;
+        let mut deleted = self.lock_deleted();
+        if deleted.len() == DELETED_COUNT {
+            deleted.pop_front();
+        }
+        deleted.extend(pod.metadata.uid.clone());
         let mut by_workflow = self.lock();
         let pods = by_workflow.get_mut(&uid)?;
         let same = pods.get(&key).is_some_and(|held| held.metadata.uid == pod.metadata.uid);
@@ -115,6 +133,11 @@ impl Index {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, HashMap<PodKey, Arc<Pod>>>> {
         self.by_workflow.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Where both are locked, this one is first.
+    fn lock_deleted(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn is_within(target: &Target, cluster: &ClusterName, scope: &Scope) -> bool {
@@ -132,7 +155,7 @@ impl Put for HashMap<Uid, HashMap<PodKey, Arc<Pod>>> {
         if let Some(held) = pods.get(&key)
             && held.metadata.uid == pod.metadata.uid
         {
-            if !workflows::is_newer(&pod.metadata, &held.metadata) {
+            if !workflows::is_newer(workflows::version_of(&pod.metadata), workflows::version_of(&held.metadata)) {
                 return None;
             }
             let same = says_the_same(held, &pod);
@@ -249,6 +272,20 @@ mod tests {
         }))
         .expect("a pod");
         assert_eq!(pod, expected);
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_brings_no_deleted_pod_back() {
+        let index = Index::default();
+        let here: ClusterName = "here".parse().expect("a name");
+        let is_held = || !index.of_cluster(&here).is_empty();
+        index.put_answer(&here, pod("a", "1", 5, "Pending"));
+        assert!(is_held());
+        index.remove(&here, &pod("a", "1", 6, "Pending"));
+        index.put_answer(&here, pod("a", "1", 5, "Pending"));
+        assert!(!is_held());
+        index.put_answer(&here, pod("a", "2", 7, "Pending"));
+        assert!(is_held(), "another pod of this name");
     }
 
     #[test]

@@ -250,9 +250,10 @@ impl Controller {
 
     /// A workflow has ended, and wants no more passes.
     pub fn end(&self, ended: &Ended) {
-        self.workflows.end(&ended.uid);
-        self.forget(&ended.uid);
-        self.retention.note(ended);
+        if self.workflows.end(ended) {
+            self.forget(&ended.uid);
+            self.retention.note(ended);
+        }
     }
 
     /// Drops what is remembered of a workflow that is no more, or has ended.

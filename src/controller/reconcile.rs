@@ -39,7 +39,8 @@ pub async fn pass(controller: &Controller, uid: &Uid, now: Timestamp) -> Next {
     };
     match run(controller, &stored, now).await {
         Ok(next) => next,
-        Err(error) if error.downcast_ref::<CallError>().and_then(CallError::code) == Some(409) => {
+        // Somebody else changed or deleted it.
+        Err(error) if matches!(error.downcast_ref::<CallError>().and_then(CallError::code), Some(404 | 409)) => {
             refresh(controller, &stored).await
         }
         Err(error) => {

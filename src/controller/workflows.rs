@@ -58,6 +58,8 @@ pub struct Ended {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// The version that was seen to have ended.
+    pub version: Option<String>,
     /// When it is to be deleted; `None`: it is kept.
     pub delete_at: Option<Timestamp>,
 }
@@ -85,7 +87,7 @@ impl Workflows {
     pub fn put(&self, stored: Arc<Stored>) -> bool {
         let mut by_uid = self.lock();
         if let Some(held) = by_uid.get(&stored.uid)
-            && !is_newer(&stored.workflow.metadata, &held.workflow.metadata)
+            && !is_newer(version_of(&stored.workflow.metadata), version_of(&held.workflow.metadata))
         {
             return false;
         }
@@ -99,10 +101,18 @@ impl Workflows {
         self.lock_ended().remove(uid);
     }
 
-    /// Keeps of one only that it has ended.
-    pub fn end(&self, uid: &Uid) {
-        self.lock_ended().insert(uid.clone());
-        self.lock().remove(uid);
+    /// Keeps of one only that it has ended, unless a newer view is held: whether it was news. The answer to our own write may
+    /// come after the watch has told that the workflow is being deleted since.
+    pub fn end(&self, ended: &Ended) -> bool {
+        let mut by_uid = self.lock();
+        if let Some(held) = by_uid.get(&ended.uid)
+            && !is_newer(ended.version.as_deref(), version_of(&held.workflow.metadata))
+        {
+            return false;
+        }
+        by_uid.remove(&ended.uid);
+        self.lock_ended().insert(ended.uid.clone());
+        true
     }
 
     /// Keeps of exactly these that they have ended.
@@ -161,10 +171,11 @@ pub fn sort(object: DynamicObject) -> Kind {
 fn ended(uid: Uid, object: DynamicObject) -> Ended {
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let name = object.metadata.name.clone().unwrap_or_default();
+    let version = object.metadata.resource_version.clone();
     // Most are kept, and there may be thousands of them with thousands of nodes each: those are not read.
     let has_limit = !object.data["spec"]["ttlStrategy"].is_null();
     let delete_at = has_limit.then(|| retention::delete_at(&decode(uid.clone(), object).workflow)).flatten();
-    Ended { uid, namespace, name, delete_at }
+    Ended { uid, namespace, name, version, delete_at }
 }
 
 /// Whether the object bears our finalizer.
@@ -196,11 +207,57 @@ fn read_part<T: DeserializeOwned + Default>(value: Option<&Value>, part: &str) -
     }
 }
 
-/// Whether `new` is later than `held`. Versions are numbers that grow; of a server where they aren't, the last to come wins.
-pub fn is_newer(new: &ObjectMeta, held: &ObjectMeta) -> bool {
-    let number = |metadata: &ObjectMeta| metadata.resource_version.as_deref()?.parse::<u64>().ok();
+/// The version, as it stands there.
+pub fn version_of(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.resource_version.as_deref()
+}
+
+/// Whether the version `new` is later than `held`. Versions are numbers that grow; of a server where they aren't, the last to
+/// come wins.
+pub fn is_newer(new: Option<&str>, held: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version?.parse::<u64>().ok();
     match (number(new), number(held)) {
         (Some(new), Some(held)) => held < new,
-        (Some(_), None) | (None, Some(_)) | (None, None) => new.resource_version != held.resource_version,
+        (Some(_), None) | (None, Some(_)) | (None, None) => new != held,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Kind, Workflows, sort};
+
+    fn view(version: &str, deleted: bool) -> Kind {
+        let mut metadata = json!({
+            "uid": "u", "name": "n", "namespace": "argo", "resourceVersion": version,
+            "labels": {"workflows.argoproj.io/completed": "true"}, "finalizers": ["landfall.dev/pods-elsewhere"],
+        });
+        if deleted {
+            metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata});
+        sort(serde_json::from_value(object).unwrap())
+    }
+
+    /// Takes views in the order in which they come; whether the workflow is then still to be cleaned up.
+    fn check(views: &[(&str, bool)], is_live: bool) {
+        let workflows = Workflows::default();
+        for (version, deleted) in views {
+            match view(version, *deleted) {
+                Kind::Live(stored) => _ = workflows.put(stored),
+                Kind::Ended(ended) => _ = workflows.end(&ended),
+                Kind::Nameless => unreachable!(),
+            }
+        }
+        assert_eq!(workflows.get("u").is_some(), is_live, "{views:?}");
+    }
+
+    #[test]
+    fn an_end_that_is_told_late_does_not_hide_a_deletion() {
+        check(&[("10", false)], false);
+        check(&[("10", false), ("11", true)], true);
+        check(&[("11", true), ("10", false)], true);
+        check(&[("9", true), ("10", false)], false);
     }
 }
