@@ -1,8 +1,14 @@
 //! What a decision costs: the built-in module with a thousand rules, a fresh instance each time, beside the same rules
-//! called natively; other modules of this repository; and what loading costs. The bars: built-in at most 10 µs in the
-//! median and 40 µs for 99 of 100, 1.7 times the decisions on two threads, JavaScript 0.5 ms, Python 2 ms.
+//! called natively; other modules of this repository; and what loading costs. The same beside other languages for policy is
+//! in `benches/peers`. Which bars were held stands below.
 
-use std::{fs, path::Path, sync::Arc, thread, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use landfall::policy::{
     Options, Policies,
@@ -15,16 +21,25 @@ use landfall::policy::{
 use landfall_policy_builtin as native;
 
 use crate::{
+    bars::Bars,
+    builtin::{self, NATIVE_BATCH, module},
     thousand::{self, ALLOWED, DENIED},
-    times::{self, Times},
+    times::{self, Bar, Times},
 };
 
-/// Calls that are timed together, where one is too short for the clock.
-const NATIVE_BATCH: u32 = 100;
+/// Of a decision by the built-in module, alone and as the chain.
+const BUILT_IN_BAR: Bar = Bar { p50: Duration::from_micros(10), p99: Duration::from_micros(40) };
+/// Of a module in JavaScript: the bar is one for all decisions.
+const JAVASCRIPT_BAR: Bar = Bar { p50: Duration::from_micros(500), p99: Duration::from_micros(500) };
+/// Of a module in Python: likewise.
+const PYTHON_BAR: Bar = Bar { p50: Duration::from_millis(2), p99: Duration::from_millis(2) };
+/// Two threads have to make so many times the decisions of one.
+const TWO_THREADS_BAR: f64 = 1.7;
 /// Modules beside the built-in one that are asked: in JavaScript and in Python, with settings that allow the request.
-const OTHERS: &[(&str, &str)] = &[
+const OTHERS: &[(&str, Bar, &str)] = &[
     (
         "office-hours",
+        JAVASCRIPT_BAR,
         r#"{"utcOffset": "+01:00", "rules": [
             {"clusters": ["cluster-7"], "from": "00:00", "to": "24:00", "days": ["mon", "tue", "wed", "thu", "fri"]},
             {"clusters": ["batch"], "from": "22:00", "to": "06:00", "except": ["on-call"]}
@@ -32,6 +47,7 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     (
         "name-rules",
+        PYTHON_BAR,
         r#"{"rules": [
             {"workflows": "team-{team}", "namespaces": "{team}-*", "serviceAccounts": "{team}-*"},
             {"workflows": "platform", "templates": "deploy-*"},
@@ -41,7 +57,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Measures and prints.
-pub fn run() {
+pub fn run(bars: &mut Bars) {
     times::head("decision");
     for (name, namespace) in [("native, allow", ALLOWED), ("native, deny", DENIED)] {
         natively(name, namespace);
@@ -50,19 +66,19 @@ pub fn run() {
     let module = module(&host, BUILTIN, &thousand::settings(0));
     for (name, namespace) in [("built-in, allow", ALLOWED), ("built-in, deny", DENIED)] {
         let request = thousand::request(namespace);
-        times::show(name, 1, || drop(module.ask(&host, &request)));
+        show(bars, (name, &BUILT_IN_BAR), || drop(module.ask(&host, &request)));
     }
     let config = Config::parse(Some(&thousand::settings(0)["roles"].to_string()), None).expect("a configuration").0;
     let policies = Policies::start(Options { config, ..Options::default() }).expect("the policy starts");
     for (name, namespace) in [("chain with its record, allow", ALLOWED), ("chain with its record, deny", DENIED)] {
         let request = thousand::request(namespace);
-        times::show(name, 1, || drop(policies.decide_blocking(&request)));
+        show(bars, (name, &BUILT_IN_BAR), || drop(policies.decide_blocking(&request)));
     }
-    for (other, settings) in OTHERS {
-        of_repository(&host, other, settings);
+    for (other, bar, settings) in OTHERS {
+        of_repository(bars, &host, (other, bar), settings);
     }
     println!();
-    on_two_threads(&host, &module);
+    on_two_threads(bars, &host, &module);
     println!();
     loads();
 }
@@ -70,21 +86,17 @@ pub fn run() {
 fn natively(name: &str, namespace: &str) {
     let rules = native::configure(&thousand::settings(0).to_string()).expect("the settings are right");
     let request = thousand::request(namespace);
-    let question = native::Request {
-        home: request.home.as_str(),
-        workflow_namespace: request.workflow.namespace.as_str(),
-        cluster: request.target.cluster.as_str(),
-        namespace: request.target.namespace.as_str(),
-    };
-    times::show(name, NATIVE_BATCH, || {
+    let question = builtin::question(&request);
+    let figure = times::measure(NATIVE_BATCH, || {
         for _ in 0..NATIVE_BATCH {
             std::hint::black_box(native::authorize(&rules, std::hint::black_box(&question)));
         }
     });
+    figure.show(name);
 }
 
 /// A module of `policies/`, asked for an allowance and for a denial.
-fn of_repository(host: &Host, name: &str, settings: &str) {
+fn of_repository(bars: &mut Bars, host: &Host, (name, bar): (&str, &Bar), settings: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/{name}/{name}.wasm"));
     let bytes = fs::read(&file).expect("the component is in the repository");
     let settings = serde_json::from_str(settings).expect("the settings are JSON");
@@ -96,12 +108,18 @@ fn of_repository(host: &Host, name: &str, settings: &str) {
     for (verdict, request) in [("allow", allowed), ("deny", denied)] {
         let answer = module.ask(host, &request).expect("the module answers");
         assert_eq!(answer.is_none(), verdict == "allow", "{name}: {answer:?}");
-        times::show(&format!("{name}, {verdict}"), 1, || drop(module.ask(host, &request)));
+        show(bars, (&format!("{name}, {verdict}"), bar), || drop(module.ask(host, &request)));
     }
 }
 
+fn show(bars: &mut Bars, (name, bar): (&str, &Bar), work: impl FnMut()) {
+    let figure = times::measure(1, work);
+    figure.show(name);
+    bars.judge(format_args!("{name}: {bar}"), bar.is_held(&figure));
+}
+
 /// Two threads that decide at the same time, beside one.
-fn on_two_threads(host: &Host, module: &Module) {
+fn on_two_threads(bars: &mut Bars, host: &Host, module: &Module) {
     let request = thousand::request(ALLOWED);
     let mut best = [0; 2];
     for _ in 0..times::ROUNDS {
@@ -112,6 +130,7 @@ fn on_two_threads(host: &Host, module: &Module) {
     let ratio = best[1] as f64 / best[0] as f64;
     let [one, two] = best.map(|count| count as f64 / times::ROUND.as_secs_f64());
     println!("one thread: {one:.0} decisions/s; two threads: {two:.0} decisions/s, {ratio:.2} times as many");
+    bars.judge(format_args!("two threads: {TWO_THREADS_BAR} times the decisions of one"), ratio >= TWO_THREADS_BAR);
 }
 
 fn decisions(host: &Host, module: &Module, request: &Request, threads: usize) -> usize {
@@ -139,9 +158,4 @@ fn loads() {
     let prepared = Prepared::new(&host, Arc::from(BUILTIN)).expect("the built-in module compiles");
     let configure = |number| prepared.configure(&host, "builtin", &thousand::settings(number)).expect("right settings");
     println!("the same with other settings: {}", timed(&mut |number| drop(configure(number))));
-}
-
-fn module(host: &Host, bytes: &[u8], settings: &serde_json::Value) -> Module {
-    let prepared = Prepared::new(host, Arc::from(bytes)).expect("the module compiles");
-    prepared.configure(host, "measured", settings).expect("the module takes its settings")
 }

@@ -10,7 +10,10 @@ use landfall::policy::{
     store::BUILTIN,
 };
 
-use crate::thousand::{self, ALLOWED};
+use crate::{
+    bars::Bars,
+    thousand::{self, ALLOWED},
+};
 
 #[path = "../../tests/it/support/hostile.rs"]
 mod hostile;
@@ -20,11 +23,13 @@ const SETTINGS: usize = 20;
 /// Rounds, each of other modules.
 const ROUNDS: u64 = 5;
 const MODULES: u64 = 1000;
+/// So much more memory is the most that may be left after each round, in per cent.
+const MORE_MAX: f64 = 5.0;
 /// Shorter than the defaults: endless loops use all of it.
 const TIME: Duration = Duration::from_millis(5);
 
 /// Measures and prints.
-pub fn run() {
+pub fn run(bars: &mut Bars) {
     let host = Host::new().expect("the engine starts");
     let prepared = Prepared::new(&host, Arc::from(BUILTIN)).expect("the built-in module compiles");
     let configure = |variant| prepared.configure(&host, "builtin", &thousand::settings(variant));
@@ -45,6 +50,8 @@ pub fn run() {
             (round + 1) * MODULES,
             now >> 10
         );
+        let after = (round + 1) * MODULES;
+        bars.judge(format_args!("memory after {after} hostile modules: {MORE_MAX} % more"), more <= MORE_MAX);
     }
 }
 

@@ -21,6 +21,7 @@ use landfall::policy::{
 use serde_json::{Value, json};
 
 use crate::{
+    bars::Bars,
     thousand::{self, ALLOWED, TENANT},
     times::Times,
 };
@@ -28,11 +29,13 @@ use crate::{
 const RELOADS: usize = 100;
 /// Another module with other code.
 const POD_SECURITY: &[u8] = include_bytes!("../../policies/pod-security/pod-security.wasm");
+/// From the change to the new generation in force.
+const RELOAD_MAX: Duration = Duration::from_millis(150);
 /// A decision that takes longer waited for a reload.
 const SLOW: Duration = Duration::from_millis(5);
 
 /// Measures and prints.
-pub fn run() {
+pub fn run(bars: &mut Bars) {
     println!(
         "{:<18} {:>8} {:>10} {:>10} {:>10} {:>9} {:>12} {:>12} {:>12}",
         "reload of", "reloads", "p50", "max", "decisions", "failed", "over 5 ms", "p99", "slowest"
@@ -42,17 +45,19 @@ pub fn run() {
     publish(folder.path(), 0, BUILTIN);
     let modules = json!({"builtin": false, "modules": [{"file": "site.wasm", "settings": thousand::settings(0)}]});
     let policies = start(0, Some((folder.path(), &modules)));
-    measure("module, same code", &policies, (&request, 1), |_, version| publish(folder.path(), version, BUILTIN));
+    measure(bars, "module, same code", &policies, (&request, 1), |_, version| publish(folder.path(), version, BUILTIN));
 
     // It begins as a module with the code of the built-in one; only the changes to the other one are shown.
     let folder = tempfile::tempdir().expect("a folder");
     publish(folder.path(), 0, BUILTIN);
     let policies = start(0, Some((folder.path(), &json!({"modules": [{"file": "site.wasm"}]}))));
-    measure("module, other code", &policies, (&at_home(), 2), |_, version| {
+    measure(bars, "module, other code", &policies, (&at_home(), 2), |_, version| {
         publish(folder.path(), version, if version % 2 == 1 { POD_SECURITY } else { BUILTIN });
     });
 
-    measure("settings", &start(0, None), (&request, 1), |policies, version| policies.configure(config(version, None)));
+    measure(bars, "settings", &start(0, None), (&request, 1), |policies, version| {
+        policies.configure(config(version, None))
+    });
 }
 
 /// What the module of the second part allows as well: the built-in one without roles, and the one for pods.
@@ -77,7 +82,13 @@ fn config(variant: usize, modules: Option<&Value>) -> Config {
 
 /// Reloads by `change`, to which the number of each reload is told, while `request` is decided. The first of `every` so many
 /// is counted.
-fn measure(name: &str, policies: &Policies, (request, every): (&Request, usize), change: impl Fn(&Policies, usize)) {
+fn measure(
+    bars: &mut Bars,
+    name: &str,
+    policies: &Policies,
+    (request, every): (&Request, usize),
+    change: impl Fn(&Policies, usize),
+) {
     let done = AtomicBool::new(false);
     let (reloads, decisions, failed) = thread::scope(|scope| {
         let load = scope.spawn(|| decide(policies, request, &done));
@@ -97,6 +108,9 @@ fn measure(name: &str, policies: &Policies, (request, every): (&Request, usize),
         decisions.percentile(99),
         decisions.slowest(),
     );
+    bars.judge(format_args!("reload of {name}: {RELOAD_MAX:?} at most"), reloads.slowest() <= RELOAD_MAX);
+    bars.judge(format_args!("decisions during reloads of {name}: none fails"), failed == 0);
+    bars.judge(format_args!("decisions during reloads of {name}: none over {SLOW:?}"), slow == 0);
 }
 
 fn decide(policies: &Policies, request: &Request, done: &AtomicBool) -> (Times, usize) {

@@ -1,6 +1,9 @@
 //! How long many calls took, and how that is shown.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// Each figure is of so many rounds: a shared machine disturbs some of them, and the quietest one is shown as well.
 pub const ROUNDS: usize = 5;
@@ -12,6 +15,26 @@ const WARM_UP: Duration = Duration::from_millis(200);
 /// How long each of many calls took.
 #[derive(Default)]
 pub struct Times(Vec<Duration>);
+
+/// How long one decision took.
+pub struct Figure {
+    calls: usize,
+    /// The median of all rounds.
+    pub p50: Duration,
+    /// The time that 99 of 100 kept to, in all rounds.
+    pub p99: Duration,
+    /// The median of the quietest round.
+    pub quiet_p50: Duration,
+    quiet_p99: Duration,
+}
+
+/// The most that decisions may take.
+pub struct Bar {
+    /// In the median.
+    pub p50: Duration,
+    /// For 99 of 100.
+    pub p99: Duration,
+}
 
 impl Times {
     /// Calls `work` for so long, timing each call.
@@ -55,21 +78,45 @@ impl Times {
     }
 }
 
-/// The line above those of [`show`].
+/// Rounds of `work`, each call of which makes `batch` decisions.
+pub fn measure(batch: u32, mut work: impl FnMut()) -> Figure {
+    Times::of(WARM_UP, &mut work);
+    let rounds = (0..ROUNDS).map(|_| Times::of(ROUND, &mut work)).collect::<Vec<_>>();
+    let quiet = rounds.iter().min_by_key(|times| times.percentile(99)).expect("there are rounds");
+    let all = Times::together(&rounds);
+    Figure {
+        calls: all.count(),
+        p50: all.percentile(50) / batch,
+        p99: all.percentile(99) / batch,
+        quiet_p50: quiet.percentile(50) / batch,
+        quiet_p99: quiet.percentile(99) / batch,
+    }
+}
+
+/// The line above those of [`Figure::show`].
 pub fn head(subject: &str) {
     println!("{subject:<34} {:>9} {:>10} {:>10} {:>10} {:>10}", "calls", "p50", "p99", "quiet p50", "quiet p99");
 }
 
-/// Rounds of `work`, each call of which makes `batch` decisions. Gives back the median of the quietest round.
-pub fn show(name: &str, batch: u32, mut work: impl FnMut()) -> Duration {
-    Times::of(WARM_UP, &mut work);
-    let rounds = (0..ROUNDS).map(|_| Times::of(ROUND, &mut work)).collect::<Vec<_>>();
-    let quiet = rounds.iter().min_by_key(|times| times.percentile(99)).expect("there are rounds");
-    let quiet = [50, 99].map(|percent| quiet.percentile(percent) / batch);
-    let all = Times::together(&rounds);
-    let [p50, p99] = [50, 99].map(|percent| all.percentile(percent) / batch);
-    println!("{name:<34} {:>9} {p50:>10.1?} {p99:>10.1?} {:>10.1?} {:>10.1?}", all.count(), quiet[0], quiet[1]);
-    quiet[0]
+impl Figure {
+    /// One line.
+    pub fn show(&self, name: &str) {
+        let Figure { calls, p50, p99, quiet_p50, quiet_p99 } = self;
+        println!("{name:<34} {calls:>9} {p50:>10.1?} {p99:>10.1?} {quiet_p50:>10.1?} {quiet_p99:>10.1?}");
+    }
+}
+
+impl Bar {
+    /// Whether `figure` is within it: all rounds, not only the quietest.
+    pub fn is_held(&self, figure: &Figure) -> bool {
+        figure.p50 <= self.p50 && figure.p99 <= self.p99
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:?}, p99 {:?}", self.p50, self.p99)
+    }
 }
 
 impl From<Vec<Duration>> for Times {
