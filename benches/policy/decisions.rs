@@ -92,7 +92,7 @@ fn natively(name: &str, namespace: &str) {
             std::hint::black_box(native::authorize(&rules, std::hint::black_box(&question)));
         }
     });
-    figure.show(name);
+    println!("{}", figure.line(name));
 }
 
 /// A module of `policies/`, asked for an allowance and for a denial.
@@ -114,7 +114,7 @@ fn of_repository(bars: &mut Bars, host: &Host, (name, bar): (&str, &Bar), settin
 
 fn show(bars: &mut Bars, (name, bar): (&str, &Bar), work: impl FnMut()) {
     let figure = times::measure(1, work);
-    figure.show(name);
+    println!("{}", figure.line(name));
     bars.judge(format_args!("{name}: {bar}"), bar.is_held(&figure));
 }
 

@@ -100,9 +100,9 @@ pub fn head(subject: &str) {
 
 impl Figure {
     /// One line.
-    pub fn show(&self, name: &str) {
+    pub fn line(&self, name: &str) -> String {
         let Figure { calls, p50, p99, quiet_p50, quiet_p99 } = self;
-        println!("{name:<34} {calls:>9} {p50:>10.1?} {p99:>10.1?} {quiet_p50:>10.1?} {quiet_p99:>10.1?}");
+        format!("{name:<34} {calls:>9} {p50:>10.1?} {p99:>10.1?} {quiet_p50:>10.1?} {quiet_p99:>10.1?}")
     }
 }
 
