@@ -3,6 +3,9 @@
 //!
 //! `cargo bench --bench controller`, or `cargo test --bench controller` for the unoptimised build.
 
+#[path = "shared/process.rs"]
+mod process;
+
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -81,9 +84,9 @@ async fn measure(real: bool) -> anyhow::Result<(Duration, Duration, Duration)> {
         alone.push(run(&client, &format!("alone-{number}"), 1).await?);
     }
     alone.sort();
-    let before = cpu_time()?;
+    let before = process::cpu_time("self")?;
     let at_once = run(&client, "many", AT_ONCE).await?;
-    let cpu = cpu_time()?.saturating_sub(before);
+    let cpu = process::cpu_time("self")?.saturating_sub(before);
 
     cancelled.cancel();
     controller.await??;
@@ -143,15 +146,4 @@ async fn end_pods(client: Client) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Of this process, without the pods' processes.
-fn cpu_time() -> anyhow::Result<Duration> {
-    let text = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, rest) = text.rsplit_once(')').context("the name of the process ends with a parenthesis")?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u64 =
-        fields.get(11).context("user time")?.parse::<u64>()? + fields.get(12).context("system time")?.parse::<u64>()?;
-    // Linux shows ticks of 10 ms to user space on every architecture that matters here.
-    Ok(Duration::from_millis(ticks * 10))
 }

@@ -1,6 +1,7 @@
 //! What policy costs. `cargo bench --bench policy` measures all; `-- decisions`, `-- reload` or `-- memory` one part of it. It
 //! fails if a bar is missed.
 
+#[path = "../shared/bars.rs"]
 mod bars;
 mod builtin;
 mod decisions;

@@ -23,6 +23,8 @@ mod policy;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod real_clusters;
+#[cfg(test)]
 mod runtime;
 #[cfg(test)]
 mod support;

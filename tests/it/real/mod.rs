@@ -36,10 +36,8 @@ use crate::real::{
 pub mod access;
 pub mod audit;
 pub mod cluster;
-mod processes;
+pub mod processes;
 pub mod programs;
-#[cfg(test)]
-mod tests;
 
 /// How many clusters of tests' own may exist at once: each takes half a gigabyte.
 const OWN_MAX: u32 = 3;

@@ -86,7 +86,6 @@ impl Process {
     }
 
     /// Waits until it is gone.
-    #[cfg(test)]
     pub fn wait(&mut self) {
         self.child.wait().unwrap();
     }
