@@ -62,7 +62,7 @@ pub async fn workflows(controller: Arc<Controller>, managed: Option<Namespace>, 
             let (news, gone) = controller.workflows.replace(live);
             news.iter().for_each(|uid| controller.queue.wake(uid));
             gone.iter().for_each(|uid| controller.forget(uid));
-            controller.workflows.replace_ended(ended.iter().map(|one| one.uid.clone()).collect());
+            controller.workflows.replace_ended(&ended);
             ended.iter().for_each(|one| controller.end(one));
             controller.watched.has_workflows();
             controller.pods.sweep(|uid| controller.workflows.get(uid).is_some());

@@ -40,7 +40,7 @@ struct Shown {
 
 /// Answers until dropped.
 pub async fn serve(listener: TcpListener, controller: Arc<Controller>) {
-    let metrics = Metrics::new(&controller.policies);
+    let metrics = Metrics::new(controller.clone());
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))

@@ -109,6 +109,16 @@ impl Index {
         (open, owners)
     }
 
+    /// How many pods there are in each phase.
+    pub fn phases(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for pod in self.lock().values().flat_map(HashMap::values) {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
+            *counts.entry(phase.unwrap_or_else(|| "Pending".to_owned())).or_default() += 1;
+        }
+        counts
+    }
+
     /// The workflows that have a pod in a cluster.
     pub fn of_cluster(&self, cluster: &ClusterName) -> Vec<Uid> {
         let is_there = |pods: &HashMap<PodKey, Arc<Pod>>| pods.keys().any(|key| key.target.cluster == *cluster);

@@ -26,7 +26,10 @@ pub mod deletion;
 pub mod retention;
 pub mod reconcile;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -40,6 +43,7 @@ use crate::{
         config::Settings,
         events::Events,
         index::Index,
+        metrics::workflows::Counted,
         namespaces::Namespaces,
         queue::{Next, Queue},
         retention::Retention,
@@ -102,6 +106,8 @@ pub struct Controller {
     pub settings: tokio::sync::watch::Sender<Settings>,
     /// When workflows that have ended are deleted.
     pub retention: Retention,
+    /// What has happened so far, for its metrics.
+    pub counted: Counted,
     /// Where Events are handed in.
     pub events: Events,
     /// The controller's own namespace, with its Secret and ConfigMap.
@@ -132,6 +138,7 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
         refusals: Refusals::default(),
         settings: tokio::sync::watch::Sender::new(options.settings.clone()),
         retention: Retention::default(),
+        counted: Counted::default(),
         events,
         namespace: options.namespace.clone(),
     });
@@ -225,7 +232,9 @@ struct Turn {
 
 impl Turn {
     async fn make(mut self) {
+        let begun = Instant::now();
         self.next = reconcile::pass(&self.controller, &self.uid, self.controller.clusters.now()).await;
+        self.controller.counted.passes.observe(begun.elapsed().as_secs_f64());
     }
 }
 

@@ -82,6 +82,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// How many workflows wait for a pass that is due, and how many passes are under way.
+    pub fn depth(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.ready.len(), state.running.len())
+    }
+
     /// Forgets a workflow that is no more.
     pub fn forget(&self, uid: &Uid) {
         let mut state = self.lock();

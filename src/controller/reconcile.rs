@@ -134,6 +134,7 @@ pub async fn write(controller: &Controller, stored: &Stored, wanted: Wanted<'_>)
         Kind::Nameless => return Err(anyhow!("the home cluster answered with an object that has no uid")),
     }
     if phase != stored.workflow.status.phase {
+        controller.counted.entered(phase);
         tracing::info!(workflow = controller.name_of(stored), phase = %phase, message, "workflow changed its phase");
         events::phase(controller, stored, phase, message);
     }

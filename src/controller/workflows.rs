@@ -2,7 +2,7 @@
 //! by our own writes, whichever is newer.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{
-        contract::{FINALIZER_PODS_ELSEWHERE, LABEL_COMPLETED},
-        status::WorkflowStatus,
+        contract::{FINALIZER_PODS_ELSEWHERE, LABEL_COMPLETED, LABEL_PHASE},
+        status::{WorkflowPhase, WorkflowStatus},
         workflow::{Workflow, WorkflowSpec},
     },
     engine::retention,
@@ -58,6 +58,8 @@ pub struct Ended {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// How it ended, as its label says.
+    pub phase: WorkflowPhase,
     /// The version that was seen to have ended.
     pub version: Option<String>,
     /// When it is to be deleted; `None`: it is kept.
@@ -68,8 +70,8 @@ pub struct Ended {
 #[derive(Default)]
 pub struct Workflows {
     by_uid: Mutex<HashMap<Uid, Arc<Stored>>>,
-    /// Those that have ended and are still stored.
-    ended: Mutex<HashSet<Uid>>,
+    /// Those that have ended and are still stored, with their phase.
+    ended: Mutex<HashMap<Uid, WorkflowPhase>>,
 }
 
 impl Workflows {
@@ -111,18 +113,30 @@ impl Workflows {
             return false;
         }
         by_uid.remove(&ended.uid);
-        self.lock_ended().insert(ended.uid.clone());
+        self.lock_ended().insert(ended.uid.clone(), ended.phase);
         true
     }
 
     /// Keeps of exactly these that they have ended.
-    pub fn replace_ended(&self, uids: HashSet<Uid>) {
-        *self.lock_ended() = uids;
+    pub fn replace_ended(&self, ended: &[Ended]) {
+        *self.lock_ended() = ended.iter().map(|one| (one.uid.clone(), one.phase)).collect();
+    }
+
+    /// How many are stored in each phase.
+    pub fn phases(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for stored in self.lock().values() {
+            *counts.entry(stored.workflow.status.phase.as_str().to_owned()).or_default() += 1;
+        }
+        for phase in self.lock_ended().values() {
+            *counts.entry(phase.as_str().to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     /// Whether one has ended and was still stored when last heard of.
     pub fn has_ended(&self, uid: &str) -> bool {
-        self.lock_ended().contains(uid)
+        self.lock_ended().contains_key(uid)
     }
 
     /// Takes a whole list in place of what is held, and returns the UIDs of those that are news and of those that are gone.
@@ -145,7 +159,7 @@ impl Workflows {
         (news, gone)
     }
 
-    fn lock_ended(&self) -> MutexGuard<'_, HashSet<Uid>> {
+    fn lock_ended(&self) -> MutexGuard<'_, HashMap<Uid, WorkflowPhase>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,10 +186,12 @@ fn ended(uid: Uid, object: DynamicObject) -> Ended {
     let namespace = object.metadata.namespace.clone().unwrap_or_default();
     let name = object.metadata.name.clone().unwrap_or_default();
     let version = object.metadata.resource_version.clone();
+    let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_PHASE)).cloned();
+    let phase = label.and_then(|phase| serde_json::from_value(Value::String(phase)).ok()).unwrap_or_default();
     // Most are kept, and there may be thousands of them with thousands of nodes each: those are not read.
     let has_limit = !object.data["spec"]["ttlStrategy"].is_null();
     let delete_at = has_limit.then(|| retention::delete_at(&decode(uid.clone(), object).workflow)).flatten();
-    Ended { uid, namespace, name, version, delete_at }
+    Ended { uid, namespace, name, phase, version, delete_at }
 }
 
 /// Whether the object bears our finalizer.

@@ -273,6 +273,13 @@ async fn a_denial_is_told_once_and_says_it_all() {
             "landfall_policy_decision_seconds_count 2",
             "landfall_policy_records_lost_total 0",
             "landfall_policy_shadows_skipped_total 0",
+            "landfall_clusters{state=\"ready\"} 2",
+            "landfall_clusters{state=\"unavailable\"} 0",
+            "argo_workflows_gauge{phase=\"Error\"} 1",
+            "argo_workflows_total_count{phase=\"Running\"} 1",
+            "argo_workflows_total_count{phase=\"Error\"} 1",
+            "argo_workflows_queue_depth_gauge{queue_name=\"workflow_queue\"} 0",
+            "argo_workflows_is_leader 1",
         ],
     );
     world.shutdown().await;

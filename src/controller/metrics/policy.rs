@@ -1,7 +1,4 @@
-//! Numbers about what the controller does, in the text form that Prometheus reads. Labels are outcomes, and the few names
-//! that the operator gave to modules; never the name of a workflow, a namespace or a pod.
-//!
-//! What happens is counted when it happens; what is so is read when somebody asks. Serving them is not here (`health`).
+//! What policy decided, and how it stands.
 
 use std::{
     collections::HashSet,
@@ -11,7 +8,7 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{self, DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
     metrics::{
         MetricType,
         counter::{ConstCounter, Counter},
@@ -29,8 +26,6 @@ use crate::policy::{
     state::{AtFault, Differences, Refusal},
 };
 
-/// What stands before the name of every number.
-const PREFIX: &str = "landfall";
 /// Codes that get a number of their own. They come from modules, and each makes a time series for ever.
 const CODES_MAX: usize = 100;
 /// Stands for all codes after those.
@@ -39,27 +34,11 @@ const CODE_OTHER: &str = "other";
 /// are the limit of a module, of which a chain has several.
 const DECISION_SECONDS: [f64; 13] = [5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2.5e-2, 1e-1];
 
-/// All numbers of one controller.
-pub struct Metrics {
-    registry: Registry,
-}
-
-impl Metrics {
-    /// From now on, what `policies` decides is counted.
-    pub fn new(policies: &Policies) -> Metrics {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let decisions = Decisions::register(&mut registry);
-        policies.observe(Observer::new(move |record| decisions.count(record)));
-        registry.register_collector(Box::new(Standing(policies.clone())));
-        Metrics { registry }
-    }
-
-    /// All of them, as text.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        encoding::text::encode(&mut text, &self.registry).expect("a String takes all that is written");
-        text
-    }
+/// From now on, what `policies` decides is counted.
+pub fn register(registry: &mut Registry, policies: &Policies) {
+    let decisions = Decisions::register(registry);
+    policies.observe(Observer::new(move |record| decisions.count(record)));
+    registry.register_collector(Box::new(Standing(policies.clone())));
 }
 
 /// What policy decided.
