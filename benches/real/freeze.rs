@@ -6,7 +6,12 @@ use std::{
 };
 
 use anyhow::ensure;
-use kube::ResourceExt;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, ResourceExt,
+    runtime::{WatchStreamExt, watcher, watcher::Event},
+};
 use serde_json::Value;
 
 use crate::{
@@ -20,8 +25,6 @@ const WORKFLOWS: usize = 200;
 const PODS: usize = 5;
 /// How long one cluster stands still.
 const FROZEN: Duration = Duration::from_secs(60);
-/// Between two looks at how far they are.
-const TURN: Duration = Duration::from_millis(20);
 /// Where pods go: home, and the others. The last one is frozen.
 const CLUSTERS: [Option<&str>; 3] = [None, Some("other-1"), Some("other-2")];
 
@@ -54,12 +57,9 @@ async fn others(place: &Place<3>, name: &str, is_frozen: bool) -> anyhow::Result
     let (third, others): (Vec<_>, Vec<_>) = all.partition(|(cluster, _)| *cluster == 2);
     let only = |workflows: Vec<(usize, Value)>| workflows.into_iter().map(|(_, workflow)| workflow).collect();
     let (third, others): (Vec<Value>, Vec<Value>) = (only(third), only(others));
-    let halfway = ended(place) + WORKFLOWS * PODS / 2;
     let freeze = async {
         if is_frozen {
-            while ended(place) < halfway {
-                tokio::time::sleep(TURN).await;
-            }
+            succeeded(place, WORKFLOWS * PODS / 2).await?;
             place.clusters[2].freeze();
             tokio::time::sleep(FROZEN).await;
             place.clusters[2].thaw();
@@ -77,8 +77,21 @@ async fn others(place: &Place<3>, name: &str, is_frozen: bool) -> anyhow::Result
     Ok(others)
 }
 
-fn ended(place: &Place<3>) -> usize {
-    place.kubelets.iter().map(crate::kubelet::Kubelet::ended).sum()
+/// Waits until so many more pods have succeeded than had when it was made.
+async fn succeeded(place: &Place<3>, count: usize) -> anyhow::Result<()> {
+    let watches = place.clusters.iter().map(|cluster| {
+        let pods = Api::<Pod>::namespaced(cluster.admin(), NAMESPACE);
+        watcher(pods, watcher::Config::default().fields("status.phase=Succeeded")).default_backoff().boxed()
+    });
+    let mut events = stream::select_all(watches);
+    let mut left = count;
+    while left > 0 {
+        // Those from before come as a list.
+        if let Some(Event::Apply(_)) = events.try_next().await? {
+            left -= 1;
+        }
+    }
+    Ok(())
 }
 
 /// Each node must have had one pod, in its cluster, and no more.

@@ -11,7 +11,6 @@
 mod bars;
 mod elsewhere;
 mod freeze;
-mod kubelet;
 mod memory;
 mod place;
 #[path = "../shared/process.rs"]

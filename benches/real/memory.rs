@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     bars::Bars,
-    kubelet::HOLDS,
     place::{self, NAMESPACE, Place, pod, tasks, workflow},
+    real::kubelet::HOLDS,
 };
 
 /// Workflows that have ended and are kept.

@@ -24,9 +24,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    kubelet::Kubelet,
     process,
-    real::{self, access::User, cluster::RealCluster},
+    real::{self, access::User, cluster::RealCluster, kubelet::Kubelet},
 };
 
 /// Where the workflows and all pods are.
@@ -40,12 +39,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Place<const COUNT: usize> {
     /// The first is home; the others are named `other-1`, `other-2`.
     pub clusters: [RealCluster; COUNT],
-    /// In the same order.
-    pub kubelets: Vec<Kubelet>,
     /// Whom the controller is at home.
     pub user: User,
     /// Whom it is elsewhere, in the order of the clusters without the first.
     pub users_elsewhere: Vec<User>,
+    _kubelets: Vec<Kubelet>,
     controller: Child,
     folder: TempDir,
 }
@@ -68,11 +66,11 @@ impl<const COUNT: usize> Place<COUNT> {
             allow_all(cluster, &user).await?;
             users_elsewhere.push(user);
         }
-        let kubelets = clusters.iter().map(|cluster| Kubelet::start(cluster.admin())).collect();
+        let kubelets = clusters.iter().map(|cluster| Kubelet::start(cluster.admin(), NAMESPACE)).collect();
         allow_pods(home).await?;
         let folder = tempfile::tempdir()?;
         let controller = run_controller(&folder, &home.kubeconfig("home", &user.token))?;
-        let place = Place { clusters, kubelets, user, users_elsewhere, controller, folder };
+        let place = Place { clusters, _kubelets: kubelets, user, users_elsewhere, controller, folder };
         place.know(known).await?;
         Ok(place)
     }

@@ -25,6 +25,8 @@ mod real;
 #[cfg(test)]
 mod real_clusters;
 #[cfg(test)]
+mod real_runs;
+#[cfg(test)]
 mod runtime;
 #[cfg(test)]
 mod support;

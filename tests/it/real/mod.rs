@@ -19,8 +19,8 @@
 //!   CRDs until `install_crds()`, take some seconds to start, and end when they are dropped. Three at most exist at once, so
 //!   a test takes all that it needs in one call.
 //! * All of them are `None` where there are no programs, and a line says so; under `CI=true` that is a failure.
-//! * There is no scheduler and no kubelet, and nothing looks after nodes: a pod stays Pending until a test, or
-//!   `landfall local node`, does something with it.
+//! * There is no scheduler and no kubelet, and nothing looks after nodes: a pod stays Pending until a test, `kubelet` or
+//!   `landfall local node` does something with it.
 //! * `admin()` isn't in the audit log. Other users are, and so are service accounts: `account_token(namespace, name)`.
 //!
 //! Everything ends and all files go when the test process ends, even if it is killed. Benchmarks take this module with
@@ -36,6 +36,7 @@ use crate::real::{
 pub mod access;
 pub mod audit;
 pub mod cluster;
+pub mod kubelet;
 pub mod processes;
 pub mod programs;
 

@@ -1,12 +1,7 @@
-//! Stands in for the kubelets of a cluster: every pod runs for a while and succeeds, without a process.
+//! Stands in for the kubelets of a cluster: every pod runs for a while and succeeds, without a process. For whole workflows
+//! whose containers don't matter.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -22,26 +17,19 @@ use tokio::task::{AbortHandle, JoinSet};
 const STARTS: Duration = Duration::from_millis(50);
 /// How long it then runs.
 const RUNS: Duration = Duration::from_millis(100);
-/// Pods with this image run until they are deleted.
-pub const HOLDS: &str = "bench/holds";
+/// Pods with this image run until they are deleted, or [`finish`]ed.
+pub const HOLDS: &str = "test/holds";
 
 /// Ends when it is dropped.
 pub struct Kubelet {
     task: AbortHandle,
-    ended: Arc<AtomicUsize>,
 }
 
 impl Kubelet {
-    /// Takes care of all pods of a cluster.
-    pub fn start(client: Client) -> Kubelet {
-        let ended = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(follow(client, ended.clone())).abort_handle();
-        Kubelet { task, ended }
-    }
-
-    /// How many pods have succeeded so far.
-    pub fn ended(&self) -> usize {
-        self.ended.load(Ordering::Relaxed)
+    /// Takes care of the pods of one namespace of a cluster.
+    pub fn start(client: Client, namespace: &str) -> Kubelet {
+        let pods = Api::namespaced(client.clone(), namespace);
+        Kubelet { task: tokio::spawn(follow(client, pods)).abort_handle() }
     }
 }
 
@@ -51,10 +39,9 @@ impl Drop for Kubelet {
     }
 }
 
-async fn follow(client: Client, ended: Arc<AtomicUsize>) {
+async fn follow(client: Client, watched: Api<Pod>) {
     let mut pods = JoinSet::new();
-    let mut events =
-        std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(watcher(watched, watcher::Config::default()).default_backoff());
     loop {
         // It lists again after an error, and each pod is taken once, as its phase tells.
         let Ok(Some(event)) = events.try_next().await else { continue };
@@ -64,23 +51,26 @@ async fn follow(client: Client, ended: Arc<AtomicUsize>) {
             if pod.metadata.deletion_timestamp.is_some() {
                 pods.spawn(delete(client.clone(), pod));
             } else if phase == Some("Pending") {
-                pods.spawn(run(client.clone(), pod, ended.clone()));
+                pods.spawn(run(client.clone(), pod));
             }
         }
     }
 }
 
-async fn run(client: Client, pod: Pod, ended: Arc<AtomicUsize>) {
+async fn run(client: Client, pod: Pod) {
     tokio::time::sleep(STARTS).await;
     patch(&client, &pod, "Running", &json!({"running": {"startedAt": now()}})).await;
     if pod.spec.iter().flat_map(|spec| &spec.containers).any(|container| container.image.as_deref() == Some(HOLDS)) {
         return;
     }
     tokio::time::sleep(RUNS).await;
-    let state = json!({"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now()}});
-    if patch(&client, &pod, "Succeeded", &state).await {
-        ended.fetch_add(1, Ordering::Relaxed);
-    }
+    finish(&client, &pod).await;
+}
+
+/// Lets a pod succeed; whether it was still there.
+pub async fn finish(client: &Client, pod: &Pod) -> bool {
+    patch(client, pod, "Succeeded", &json!({"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now()}}))
+        .await
 }
 
 async fn patch(client: &Client, pod: &Pod, phase: &str, state: &Value) -> bool {
