@@ -68,6 +68,7 @@ async fn measure(real: bool) -> anyhow::Result<(Duration, Duration, Duration)> {
         managed: None,
         settings: controller::config::parse(&Default::default()).expect("an empty config map is fine"),
         listener: None,
+        logs: None,
     };
     let cancelled = CancellationToken::new();
     let controller = tokio::spawn(controller::run(options, cancelled.clone()));

@@ -41,6 +41,13 @@ pub const ANNOTATION_CLUSTER: &str = "clusters.landfall.dev/";
 /// Finalizer on workflows that had pods where no owner reference reaches.
 pub const FINALIZER_PODS_ELSEWHERE: &str = "landfall.dev/pods-elsewhere";
 
+/// Header of requests to the controller for logs: the caller's token. A proxy of an API server takes `Authorization` for itself.
+pub const HEADER_TOKEN: &str = "x-landfall-token";
+/// Service of the controller for logs.
+pub const LOGS_SERVICE: &str = "landfall-logs";
+/// Name of the port of [`LOGS_SERVICE`].
+pub const LOGS_PORT: &str = "logs";
+
 /// The container that does the template's work.
 pub const CONTAINER_MAIN: &str = "main";
 

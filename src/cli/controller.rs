@@ -14,7 +14,9 @@ use crate::{
         connection::Connection,
         interrupt::Interrupt,
         listen::{self, Listen},
-        logging, records,
+        logging,
+        logs::serve::Serving,
+        records,
     },
     clusters::{Clusters, rest_config::Allowed},
     controller,
@@ -57,6 +59,8 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
     listen: Listen,
     #[command(flatten)]
+    serving: Serving,
+    #[command(flatten)]
     records: records::Records,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
@@ -67,12 +71,13 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     logging::start(arguments.log_format, logging::NORMAL)?;
     let mut interrupt = Interrupt::listen()?;
-    let listener = listen::bind(&arguments.listen).await?;
+    let listener = listen::bind(&arguments.listen, ("/metrics and probes", "--listen")).await?;
     let config = arguments.connection.config().await?;
     let namespace: Namespace = match &arguments.namespace {
         Some(namespace) => namespace.clone(),
         None => config.default_namespace.parse().context("the namespace of the kubeconfig's context")?,
     };
+    let logs = arguments.serving.bind(&namespace).await?;
     let managed = arguments.namespaced.then(|| arguments.managed_namespace.unwrap_or_else(|| namespace.clone()));
     let client = kube::Client::try_from(config).context("connecting to the cluster")?;
     let settings = controller::config::load(client.clone(), &namespace).await?;
@@ -100,6 +105,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         managed,
         settings,
         listener,
+        logs,
     };
     let cancelled = CancellationToken::new();
     let mut running = std::pin::pin!(controller::run(options, cancelled.clone()));

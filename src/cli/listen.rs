@@ -1,4 +1,4 @@
-//! The flag that says where `/healthz`, `/readyz` and `/metrics` are served.
+//! Flags that say where something is served.
 
 use std::{net::SocketAddr, str::FromStr};
 
@@ -31,19 +31,19 @@ impl FromStr for Listen {
     }
 }
 
-/// Listens, if that is wanted.
+/// Listens, if that is wanted. `what` is served there, as `flag` says.
 ///
 /// # Errors
 /// If the address is taken, or not this machine's.
-pub async fn bind(listen: &Listen) -> anyhow::Result<Option<TcpListener>> {
+pub async fn bind(listen: &Listen, (what, flag): (&str, &str)) -> anyhow::Result<Option<TcpListener>> {
     let address = match listen {
         Listen::Off => return Ok(None),
         Listen::At(address) => address,
     };
     let listener = TcpListener::bind(address).await.map_err(|error| {
         hint::error(
-            format!("listening on {address} for /metrics and probes: {error}"),
-            "pick another address with --listen, or `--listen off`",
+            format!("listening on {address} for {what}: {error}"),
+            format!("pick another address with {flag}, or `{flag} off`"),
         )
     })?;
     Ok(Some(listener))

@@ -14,6 +14,8 @@ pub const QUIET: &str = "warn,kube=off";
 /// Never logged, whatever the environment says: the client shows the whole text of an answer that it can't read, and a Secret
 /// or a token that was cut off on its way would stand in the log.
 const UNSHOWN: &str = "kube_client::client=error";
+/// Nor this by a command, which says itself what went wrong.
+const UNSHOWN_QUIET: &str = "kube_client::client=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -32,7 +34,8 @@ pub enum Format {
 pub fn start(format: Format, standard: &str) -> anyhow::Result<()> {
     let wanted = std::env::var(VARIABLE).unwrap_or_else(|_| standard.to_owned());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| anyhow!("{VARIABLE}={wanted:?}: {error}"))?;
-    let filter = filter.add_directive(UNSHOWN.parse().context("a directive")?);
+    let unshown = if standard == QUIET { UNSHOWN_QUIET } else { UNSHOWN };
+    let filter = filter.add_directive(unshown.parse().context("a directive")?);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     match format {
         Format::Text => log.with_target(false).try_init(),

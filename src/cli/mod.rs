@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod listen;
 pub mod local;
 pub mod logging;
+pub mod logs;
 pub mod output;
 pub mod policy;
 pub mod progress;
@@ -54,6 +55,8 @@ enum Command {
         after_help = "Examples:\n  landfall cluster add other my-context --target-namespace argo\n  landfall cluster list\n  landfall cluster check other"
     )]
     Cluster(cluster::Command),
+    /// Show what the pods of a workflow print, in whichever clusters they are
+    Logs(logs::Arguments),
     /// Clusters in this process, for a laptop and for tests
     #[command(
         subcommand,
@@ -101,6 +104,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Controller(arguments) => threads()?.block_on(controller::run(arguments)),
         Command::Cluster(command) => threads()?.block_on(cluster::run(command)),
+        Command::Logs(arguments) => threads()?.block_on(logs::run(arguments)),
         Command::Local(command) => threads()?.block_on(local::run(command)),
         Command::Policy(command) => policy::run(&command),
         Command::Crd(arguments) => crd::run(&arguments).map(|()| Outcome::Done),

@@ -22,6 +22,7 @@ pub mod events;
 pub mod policy_status;
 pub mod metrics;
 pub mod health;
+pub mod logs;
 pub mod deletion;
 pub mod retention;
 pub mod reconcile;
@@ -78,6 +79,8 @@ pub struct Options {
     pub settings: Settings,
     /// Where [`health`] answers, if anywhere.
     pub listener: Option<TcpListener>,
+    /// Where [`logs`] are served, if anywhere.
+    pub logs: Option<logs::Listener>,
 }
 
 /// What all passes share.
@@ -147,6 +150,9 @@ pub async fn run(options: Options, cancelled: CancellationToken) -> anyhow::Resu
     parts.spawn(events::post(controller.clusters.home().clone(), notes, clock));
     if let Some(listener) = options.listener {
         parts.spawn(health::serve(listener, controller.clone()));
+    }
+    if let Some(listener) = options.logs {
+        parts.spawn(logs::serve(listener, controller.clone()));
     }
     parts.spawn(policy_status::keep(controller.clone(), options.namespace.clone(), clock));
     parts.spawn(feeds::configuration(controller.clone(), options.namespace.clone()));

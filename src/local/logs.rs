@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Stream, stream};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 /// Bytes kept of one container's output; older lines go first. A laptop's clusters live in memory, so a chatty pod must not grow it.
@@ -28,16 +29,27 @@ struct Key {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     /// What was printed.
-    Bytes(Bytes),
+    Printed(Printed),
     /// So many bytes were dropped before the follower came to them. What comes next begins a line, unless a line alone is
     /// longer than what is kept.
     Gap(usize),
+}
+
+/// What was printed, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// What.
+    pub bytes: Bytes,
+    /// By position in the bytes, in order: lines that begin from there on were begun at this time.
+    pub times: Vec<(usize, Timestamp)>,
 }
 
 /// What one container printed so far.
 #[derive(Default)]
 struct Output {
     kept: Vec<u8>,
+    /// By position over all that was ever printed: lines that begin from there on were begun at this time.
+    times: Vec<(usize, Timestamp)>,
     /// Bytes dropped from the front, so that a follower knows where it is.
     dropped: usize,
     closed: bool,
@@ -51,13 +63,36 @@ impl Output {
         let end = rest_of_line.map(|rest| over + rest).filter(|end| *end < self.kept.len()).unwrap_or(over);
         self.kept.drain(..end);
         self.dropped += end;
+        let gone = self.times.partition_point(|(at, _)| *at <= self.dropped).saturating_sub(1);
+        self.times.drain(..gone);
+    }
+
+    /// Notes when the lines begin that are in these bytes, which come next.
+    fn note_time(&mut self, bytes: &[u8], now: Timestamp) {
+        let first = match self.kept.last() {
+            None | Some(b'\n') => Some(0),
+            Some(_) => bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1),
+        };
+        if let Some(first) = first.filter(|first| *first < bytes.len()) {
+            self.times.push((self.dropped + self.kept.len() + first, now));
+        }
+    }
+
+    /// What is kept from this position on, of all that was ever printed.
+    fn from(&self, position: usize) -> Printed {
+        let bytes = Bytes::copy_from_slice(&self.kept[position - self.dropped..]);
+        let first = self.times.partition_point(|(at, _)| *at <= position).saturating_sub(1);
+        let times = self.times[first..].iter().map(|(at, time)| (at.saturating_sub(position), *time));
+        Printed { bytes, times: times.collect() }
     }
 }
 
 impl Logs {
     /// Adds to the output of a container; the first call makes the container known.
     pub fn append(&self, pod_uid: &str, container: &str, bytes: &[u8]) {
+        let now = Timestamp::now();
         self.sender(pod_uid, container).send_modify(|output| {
+            output.note_time(bytes, now);
             output.kept.extend_from_slice(bytes);
             output.drop_oldest();
         });
@@ -74,11 +109,11 @@ impl Logs {
     }
 
     /// What is kept of the container's output now; `None` if it never started.
-    pub fn read(&self, pod_uid: &str, container: &str) -> Option<Bytes> {
+    pub fn read(&self, pod_uid: &str, container: &str) -> Option<Printed> {
         let key = Key::new(pod_uid, container);
         let containers = self.locked();
-        let sender = containers.get(&key)?;
-        Some(Bytes::copy_from_slice(&sender.borrow().kept))
+        let output = containers.get(&key)?.borrow();
+        Some(output.from(output.dropped))
     }
 
     /// What is kept, then what comes, until the container ends; waits if it hasn't started. Nothing that is printed waits for
@@ -92,9 +127,7 @@ impl Logs {
                     let end = output.dropped + output.kept.len();
                     let piece = match at.checked_sub(output.dropped) {
                         None => Some((Piece::Gap(output.dropped - at), output.dropped)),
-                        Some(from) if from < output.kept.len() => {
-                            Some((Piece::Bytes(Bytes::copy_from_slice(&output.kept[from..])), end))
-                        }
+                        Some(from) if from < output.kept.len() => Some((Piece::Printed(output.from(at)), end)),
                         Some(_) => None,
                     };
                     if let Some((piece, at)) = piece {
@@ -135,20 +168,52 @@ mod tests {
     fn a_follower_that_is_too_slow_gets_a_gap_and_then_whole_lines() {
         let logs = Logs::default();
         let mut output = std::pin::pin!(logs.follow("uid", "main"));
-        let mut next = || output.next().now_or_never();
-        let bytes = |text: &str| Some(Some(Piece::Bytes(Bytes::copy_from_slice(text.as_bytes()))));
+        let mut next = || match output.next().now_or_never() {
+            Some(Some(Piece::Printed(printed))) => Some(Some(Ok(printed.bytes))),
+            Some(Some(Piece::Gap(bytes))) => Some(Some(Err(bytes))),
+            Some(None) => Some(None),
+            None => None,
+        };
+        let bytes = |text: &str| Some(Some(Ok(Bytes::copy_from_slice(text.as_bytes()))));
         logs.append("uid", "main", b"first\nsec");
         assert_eq!(next(), bytes("first\nsec"));
         assert_eq!(next(), None);
         let line = format!("{}\n", "x".repeat(99));
         let lines = line.repeat(CONTAINER_BYTES_MAX / line.len());
         logs.append("uid", "main", format!("ond\n{line}{lines}").as_bytes());
-        assert_eq!(next(), Some(Some(Piece::Gap("ond\n".len() + line.len()))));
+        assert_eq!(next(), Some(Some(Err("ond\n".len() + line.len()))));
         assert_eq!(next(), bytes(&lines));
         logs.append("uid", "main", "y".repeat(CONTAINER_BYTES_MAX + 1).as_bytes());
-        assert_eq!(next(), Some(Some(Piece::Gap(1))));
+        assert_eq!(next(), Some(Some(Err(1))));
         assert_eq!(next(), bytes(&"y".repeat(CONTAINER_BYTES_MAX)));
         logs.close("uid", "main");
         assert_eq!(next(), Some(None));
+    }
+
+    #[test]
+    fn each_line_has_the_time_at_which_it_began() {
+        let mut output = Output::default();
+        let print = |output: &mut Output, text: &str, second: i64| {
+            output.note_time(text.as_bytes(), Timestamp::from_second(second).unwrap());
+            output.kept.extend_from_slice(text.as_bytes());
+            output.drop_oldest();
+        };
+        let times = |output: &Output, position: usize| {
+            output.from(position).times.iter().map(|(at, time)| (*at, time.as_second())).collect::<Vec<_>>()
+        };
+        print(&mut output, "a\nbc", 1);
+        print(&mut output, "d", 2);
+        print(&mut output, "e\nf\n", 3);
+        print(&mut output, "", 4);
+        print(&mut output, "g\n", 5);
+        assert_eq!(times(&output, 0), [(0, 1), (7, 3), (9, 5)]);
+        assert_eq!(times(&output, 7), [(0, 3), (2, 5)]);
+        assert_eq!(times(&output, 8), [(0, 3), (1, 5)]);
+        let lines = format!("{}\n", "x".repeat(99)).repeat(CONTAINER_BYTES_MAX / 100);
+        print(&mut output, &lines, 6);
+        print(&mut output, &lines, 7);
+        let start = output.dropped;
+        assert_eq!(times(&output, start).first().map(|(at, _)| *at), Some(0));
+        assert!(output.times.len() <= 3, "{:?}", output.times);
     }
 }

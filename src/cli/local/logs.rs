@@ -21,12 +21,9 @@ use crate::{
         ids::{ClusterName, Target},
     },
     cli::local::lines,
+    controller::logs::lines::Lines,
     local::logs::{Logs, Piece},
 };
-
-/// A line without a break may get this long, in bytes, before it is shown in pieces: a progress bar without line breaks
-/// must not be kept forever.
-const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the output comes from and goes to.
 pub struct Source {
@@ -94,7 +91,7 @@ async fn pass_on<S>(prefix: String, mut output: S, lines: Sender<String>, ended:
 where
     S: futures::Stream<Item = Piece> + Unpin,
 {
-    let mut rest = Vec::new();
+    let mut begun = Lines::default();
     loop {
         let piece = tokio::select! {
             biased;
@@ -103,55 +100,22 @@ where
         };
         let Some(piece) = piece else { break };
         let gap = match piece {
-            Piece::Bytes(bytes) => {
-                rest.extend_from_slice(&bytes);
+            Piece::Printed(printed) => {
+                begun.push(&printed.bytes);
                 None
             }
-            Piece::Gap(bytes) => {
-                if !rest.is_empty() {
-                    rest.push(b'\n');
-                }
-                Some(format!("[{bytes} bytes were printed too fast to be kept]"))
-            }
+            Piece::Gap(bytes) => Some(format!("[{bytes} bytes were printed too fast to be kept]")),
         };
-        let news = std::iter::from_fn(|| take_line(&mut rest)).chain(gap);
+        let whole: Vec<_> = begun.by_ref().collect();
+        let rest = gap.as_ref().and_then(|_| begun.end());
+        let news = whole.into_iter().chain(rest).map(|piece| piece.text).chain(gap);
         for line in news {
             if lines.send(lines::log(&prefix, &line)).await.is_err() {
                 return;
             }
         }
     }
-    if !rest.is_empty() {
-        drop(lines.send(lines::log(&prefix, &String::from_utf8_lossy(&rest))).await);
-    }
-}
-
-/// Takes the first whole line off, without its break; a piece of one that is too long counts as whole.
-fn take_line(bytes: &mut Vec<u8>) -> Option<String> {
-    let end = bytes.iter().position(|byte| *byte == b'\n');
-    let (length, with_break) = match end {
-        Some(end) if end <= LINE_BYTES_MAX => (end, end + 1),
-        _ if LINE_BYTES_MAX < bytes.len() => (LINE_BYTES_MAX, LINE_BYTES_MAX),
-        _ => return None,
-    };
-    let line = String::from_utf8_lossy(&bytes[..length]).into_owned();
-    bytes.drain(..with_break);
-    Some(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LINE_BYTES_MAX, take_line};
-
-    #[test]
-    fn output_is_cut_into_lines() {
-        let mut bytes = b"one\n\nthree".to_vec();
-        assert_eq!(take_line(&mut bytes).as_deref(), Some("one"));
-        assert_eq!(take_line(&mut bytes).as_deref(), Some(""));
-        assert_eq!(take_line(&mut bytes), None);
-        assert_eq!(bytes, b"three");
-        let mut long = vec![b'x'; LINE_BYTES_MAX + 3];
-        assert_eq!(take_line(&mut long).map(|line| line.len()), Some(LINE_BYTES_MAX));
-        assert_eq!(long, b"xxx");
+    if let Some(piece) = begun.end() {
+        drop(lines.send(lines::log(&prefix, &piece.text)).await);
     }
 }

@@ -96,7 +96,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let given = Given {
         policy_folder: arguments.policies.clone(),
         records: records::to_file(arguments.decision_records.clone()),
-        listener: listen::bind(&arguments.listen).await?,
+        listener: listen::bind(&arguments.listen, ("/metrics and probes", "--listen")).await?,
     };
     let Some(mut world) = World::start(&names, &objects, given, &mut interrupt).await? else {
         return Ok(Outcome::Interrupted);

@@ -103,6 +103,7 @@ impl World {
             managed: None,
             settings: names.settings.clone(),
             listener,
+            logs: None,
         };
         let controller = tokio::spawn(controller::run(options, ended.clone()));
         let images = tokio::spawn(images::keep(home, names.controller_namespace.to_string(), images));

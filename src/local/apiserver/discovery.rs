@@ -28,7 +28,9 @@ pub fn document(resources: &[Arc<Resource>], request: &Request) -> Option<Respon
     for resource in resources {
         groups.entry(&resource.group).or_default().entry(&resource.version).or_default().push(resource);
     }
-    groups.entry(reviews::GROUP).or_default().entry("v1").or_default();
+    for group in reviews::GROUPS {
+        groups.entry(group).or_default().entry("v1").or_default();
+    }
     let aggregated = request.header(header::ACCEPT).contains("as=APIGroupDiscoveryList")
         && request.header(header::ACCEPT).contains("v=v2;");
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
@@ -113,10 +115,10 @@ fn resource_list(group: &str, version: &str, resources: &[&Resource]) -> Value {
             listed.push(json!({"name": name, "singularName": "", "namespaced": resource.namespaced, "kind": kind, "verbs": verbs}));
         }
     }
-    if group == reviews::GROUP {
-        for (plural, kind, namespaced) in reviews::KINDS {
-            listed.push(json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["create"]}));
-        }
+    for (plural, kind, namespaced) in reviews::kinds(group) {
+        listed.push(
+            json!({"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["create"]}),
+        );
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed})
@@ -130,15 +132,14 @@ fn aggregate<'a>(
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|(version, resources)| {
-                    let mut entries: Vec<Value> = resources.iter().map(|resource| aggregated_resource(resource)).collect();
-                    if *group == reviews::GROUP {
-                        entries.extend(reviews::KINDS.iter().map(|(plural, kind, namespaced)| {
-                            json!({
-                                "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
-                                "scope": scope(*namespaced), "singularResource": kind.to_lowercase(), "verbs": ["create"],
-                            })
-                        }));
-                    }
+                    let mut entries: Vec<Value> =
+                        resources.iter().map(|resource| aggregated_resource(resource)).collect();
+                    entries.extend(reviews::kinds(group).map(|(plural, kind, namespaced)| {
+                        json!({
+                            "resource": plural, "responseKind": {"group": group, "version": version, "kind": kind},
+                            "scope": scope(namespaced), "singularResource": kind.to_lowercase(), "verbs": ["create"],
+                        })
+                    }));
                     json!({"version": version, "resources": entries, "freshness": "Current"})
                 })
                 .collect();

@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use http::Response;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::local::{
@@ -16,7 +18,7 @@ use crate::local::{
         routes::{Body, sent},
         store::{Object, text},
     },
-    logs::Piece,
+    logs::{Piece, Printed},
 };
 
 const PLAIN: &str = "text/plain";
@@ -30,21 +32,17 @@ pub fn read(server: &ApiServer, request: &Request, pod: &Object) -> Answer<Respo
         let message = format!("previous terminated container {container:?} in pod {:?} not found", pod.key.name);
         return Err(Refusal::bad_request(message));
     }
-    if request.flag("timestamps") || request.text("sinceSeconds").is_some() || request.text("sinceTime").is_some() {
-        let message = "timestamps, sinceSeconds and sinceTime are not supported: this local server does not keep \
-                       when a line was printed";
-        return Err(Refusal::bad_request(message));
-    }
+    let since = since(request)?;
+    let mut stamper = Stamper { stamps: request.flag("timestamps"), is_within: false };
     let so_far = server.logs().read(&pod.uid, &container);
     if so_far.is_none() && !has_started(&value, &container) {
         let reason = waiting_reason(&value, &container);
         let message = format!("container {container:?} in pod {:?} is waiting to start: {reason}", pod.key.name);
         return Err(Refusal::bad_request(message));
     }
-    let so_far = so_far.unwrap_or_default();
-    let start = tail(&so_far, lines);
+    let start = so_far.as_ref().map_or(0, |so_far| tail(&so_far.bytes, lines).max(beginning(so_far, since)));
     if !request.flag("follow") {
-        let mut shown = so_far.slice(start..);
+        let mut shown = so_far.map(|so_far| stamper.stamp(&so_far, start)).unwrap_or_default();
         shown.truncate(bytes.unwrap_or(usize::MAX));
         return Ok(sent(200, PLAIN, Full::new(shown).boxed_unsync()));
     }
@@ -53,10 +51,10 @@ pub fn read(server: &ApiServer, request: &Request, pod: &Object) -> Answer<Respo
     let stream = server.logs().follow(&pod.uid, &container).take_until(ended.cancelled_owned());
     let stream = stream.filter_map(move |piece| {
         let news = match piece {
-            Piece::Bytes(news) => {
-                let skipped = skip.min(news.len());
+            Piece::Printed(news) => {
+                let skipped = skip.min(news.bytes.len());
                 skip -= skipped;
-                Some(Ok::<_, Infallible>(Frame::data(news.slice(skipped..))))
+                Some(Ok::<_, Infallible>(Frame::data(stamper.stamp(&news, skipped))))
             }
             // As a kubelet does when it rotates the files of logs.
             Piece::Gap(_) => None,
@@ -64,6 +62,60 @@ pub fn read(server: &ApiServer, request: &Request, pod: &Object) -> Answer<Respo
         std::future::ready(news)
     });
     Ok(sent(200, PLAIN, StreamBody::new(stream).boxed_unsync()))
+}
+
+/// From when on lines are wanted.
+fn since(request: &Request) -> Answer<Option<Timestamp>> {
+    let seconds = request.number("sinceSeconds")?;
+    match (seconds, request.text("sinceTime")) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => {
+            Err(Refusal::bad_request("at most one of `sinceTime` or `sinceSeconds` may be specified"))
+        }
+        (Some(0), None) => Err(Refusal::bad_request("sinceSeconds: Invalid value: 0: must be greater than 0")),
+        (Some(seconds), None) => {
+            let span = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+            Ok(Some(Timestamp::now().checked_sub(span).unwrap_or(Timestamp::MIN)))
+        }
+        (None, Some(time)) => match time.parse() {
+            Ok(time) => Ok(Some(time)),
+            Err(error) => Err(Refusal::bad_request(format!("sinceTime: {error}"))),
+        },
+    }
+}
+
+/// Where the lines begin that were begun since then.
+fn beginning(printed: &Printed, since: Option<Timestamp>) -> usize {
+    let Some(since) = since else { return 0 };
+    printed.times.iter().find(|(_, time)| since <= *time).map_or(printed.bytes.len(), |(at, _)| *at)
+}
+
+/// Puts the time before each line, if that is wanted.
+struct Stamper {
+    stamps: bool,
+    /// What comes next goes on with a line.
+    is_within: bool,
+}
+
+impl Stamper {
+    /// The bytes from `start` on.
+    fn stamp(&mut self, printed: &Printed, start: usize) -> Bytes {
+        if !self.stamps {
+            return printed.bytes.slice(start..);
+        }
+        let mut stamped = Vec::new();
+        let mut at = start;
+        for line in printed.bytes[start..].split_inclusive(|byte| *byte == b'\n') {
+            let begun = printed.times.partition_point(|(from, _)| *from <= at);
+            if let Some((_, time)) = printed.times[..begun].last().filter(|_| !self.is_within) {
+                stamped.extend_from_slice(format!("{time:.9} ").as_bytes());
+            }
+            stamped.extend_from_slice(line);
+            self.is_within = !line.ends_with(b"\n");
+            at += line.len();
+        }
+        stamped.into()
+    }
 }
 
 /// The container that is asked for, or the only one.
@@ -118,6 +170,24 @@ fn tail(output: &[u8], lines: Option<usize>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_gets_the_time_at_which_it_began() {
+        let printed = |text: &'static str, times: &[(usize, i64)]| Printed {
+            bytes: Bytes::from_static(text.as_bytes()),
+            times: times.iter().map(|(at, second)| (*at, Timestamp::from_second(*second).unwrap())).collect(),
+        };
+        let mut stamper = Stamper { stamps: true, is_within: false };
+        let mut check = |printed: &Printed, start: usize, expected: &str| {
+            let text = String::from_utf8(stamper.stamp(printed, start).to_vec()).unwrap();
+            assert_eq!(text.replace("1970-01-01T00:00:0", "").replace(".000000000Z", ""), expected);
+        };
+        let first = printed("a\nb\nc", &[(0, 1), (4, 2)]);
+        check(&first, 2, "1 b\n2 c");
+        check(&printed("d\ne\n", &[(0, 2), (2, 3)]), 0, "d\n3 e\n");
+        let since = |second: i64| beginning(&first, Timestamp::from_second(second).ok());
+        assert_eq!([since(0), since(1), since(2), since(3)], [0, 0, 4, 5]);
+    }
 
     #[test]
     fn tails_count_lines() {

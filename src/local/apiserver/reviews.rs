@@ -1,9 +1,10 @@
-//! Kinds that are asked and not kept: access reviews.
+//! Kinds that are asked and not kept: who somebody is, and what they may do.
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::local::apiserver::{
+    ApiServer,
     caller::Caller,
     rbac::{self, Deed},
     refusal::{Answer, Refusal},
@@ -11,30 +12,48 @@ use crate::local::apiserver::{
     store::{Inner, text},
 };
 
+/// The group of reviews of what somebody may do.
 pub const GROUP: &str = "authorization.k8s.io";
-/// Plural, kind and whether it is namespaced.
-pub const KINDS: [(&str, &str, bool); 4] = [
-    ("selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
-    ("selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
-    ("subjectaccessreviews", "SubjectAccessReview", false),
-    ("localsubjectaccessreviews", "LocalSubjectAccessReview", true),
+/// The group of reviews of who somebody is.
+const GROUP_IDENTITY: &str = "authentication.k8s.io";
+/// Groups with nothing in them that is kept.
+pub const GROUPS: [&str; 2] = [GROUP, GROUP_IDENTITY];
+/// Group, plural, kind and whether it is namespaced.
+const KINDS: [(&str, &str, &str, bool); 5] = [
+    (GROUP, "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
+    (GROUP, "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
+    (GROUP, "subjectaccessreviews", "SubjectAccessReview", false),
+    (GROUP, "localsubjectaccessreviews", "LocalSubjectAccessReview", true),
+    (GROUP_IDENTITY, TOKENS, "TokenReview", false),
 ];
+const TOKENS: &str = "tokenreviews";
 
-pub fn review(inner: &Inner, request: &Request, plural: &str, namespace: &str) -> Answer<Value> {
-    let Some((_, kind, _)) = KINDS.iter().find(|(known, _, _)| *known == plural) else {
+/// The kinds of a group: plural, kind and whether it is namespaced.
+pub fn kinds(group: &str) -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    let of_group = KINDS.iter().filter(move |(known, ..)| *known == group);
+    of_group.map(|(_, plural, kind, namespaced)| (*plural, *kind, *namespaced))
+}
+
+pub fn review(server: &ApiServer, request: &Request, (group, plural): (&str, &str), namespace: &str) -> Answer<Value> {
+    let Some((_, kind, _)) = kinds(group).find(|(known, _, _)| *known == plural) else {
         return Err(Refusal::no_such_path());
     };
     if request.method != Method::POST {
         return Err(Refusal::method_not_allowed());
     }
-    let deed = Deed { verb: "create", group: GROUP, resource: plural, namespace, ..Deed::default() };
-    rbac::check(inner, &request.caller, &deed)?;
+    let deed = Deed { verb: "create", group, resource: plural, namespace, ..Deed::default() };
+    rbac::check(&server.store().lock(), &request.caller, &deed)?;
     let mut review = request.json()?;
     if !review.is_object() {
         return Err(Refusal::bad_request("the object provided is unrecognized"));
     }
     review["kind"] = json!(kind);
-    review["apiVersion"] = json!(format!("{GROUP}/v1"));
+    review["apiVersion"] = json!(format!("{group}/v1"));
+    if plural == TOKENS {
+        review["status"] = identity(server, &review);
+        return Ok(review);
+    }
+    let inner = &server.store().lock();
     let status = match plural {
         "selfsubjectrulesreviews" => rules(inner, &request.caller, text(&review, "/spec/namespace")),
         "selfsubjectaccessreviews" => answer(inner, &request.caller, &review),
@@ -42,6 +61,17 @@ pub fn review(inner: &Inner, request: &Request, plural: &str, namespace: &str) -
     };
     review["status"] = status;
     Ok(review)
+}
+
+/// Whose token it is. Only those that are meant for this server are known here.
+fn identity(server: &ApiServer, review: &Value) -> Value {
+    let mut headers = HeaderMap::new();
+    let bearer = HeaderValue::try_from(format!("Bearer {}", text(review, "/spec/token")));
+    headers.extend(bearer.ok().map(|bearer| (header::AUTHORIZATION, bearer)));
+    match server.caller(&headers) {
+        Some(caller) => json!({"authenticated": true, "user": {"username": caller.name, "groups": caller.groups}}),
+        None => json!({"user": {}, "error": "[invalid bearer token, unknown]"}),
+    }
 }
 
 fn answer(inner: &Inner, caller: &Caller, review: &Value) -> Value {

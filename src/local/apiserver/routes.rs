@@ -58,7 +58,7 @@ fn text(code: u16, body: &'static str) -> Response<Body> {
 
 /// `/apis/GROUP/VERSION` of the review kinds looks like a target but is no stored resource.
 fn discovery_of(target: &Target<'_>) -> Option<()> {
-    (target.group == reviews::GROUP).then_some(())
+    reviews::GROUPS.contains(&target.group).then_some(())
 }
 
 /// Everything that isn't an object: discovery, schemas, health, reviews.
@@ -68,14 +68,14 @@ fn documents(server: &ApiServer, request: &Request) -> Answer<Response<Body>> {
     if let ["healthz" | "livez" | "readyz", ..] = path.as_slice() {
         return Ok(text(200, "ok"));
     }
-    if let ["apis", reviews::GROUP, "v1", plural] | ["apis", reviews::GROUP, "v1", "namespaces", _, plural] =
-        path.as_slice()
+    if let ["apis", group, "v1", plural] | ["apis", group, "v1", "namespaces", _, plural] = path.as_slice()
+        && reviews::GROUPS.contains(group)
     {
         let namespace = match path.as_slice() {
             [_, _, _, "namespaces", namespace, _] => *namespace,
             _ => "",
         };
-        let review = reviews::review(&server.store().lock(), request, plural, namespace)?;
+        let review = reviews::review(server, request, (group, plural), namespace)?;
         return Ok(whole(201, shape::encode(&review)));
     }
     if let Some(document) = discovery::document(&resources, request).or_else(|| openapi::document(&resources, &path)) {

@@ -183,7 +183,7 @@ impl Container {
 
     fn not_started(&self, mut message: String, asked: Timestamp, logs: &Logs) -> Ended {
         // A sandbox that fails early can tell why only where the command would have printed.
-        let printed = logs.read(&self.pod_uid, &self.name).unwrap_or_default();
+        let printed = logs.read(&self.pod_uid, &self.name).map(|printed| printed.bytes).unwrap_or_default();
         if let Some(line) = String::from_utf8_lossy(&printed).lines().next_back() {
             message = format!("{message}: {line}");
         }
@@ -207,7 +207,7 @@ impl Container {
             return None;
         }
         let printed = logs.read(&self.pod_uid, &self.name)?;
-        Some(last_lines(&printed)).filter(|text| !text.is_empty())
+        Some(last_lines(&printed.bytes)).filter(|text| !text.is_empty())
     }
 }
 

@@ -18,7 +18,7 @@ use kube::{
 use landfall::{
     api::{ids::ClusterName, workflow::Workflow},
     clusters::{Clusters, cluster::Cluster, health::State, rest_config::Allowed, settings, token},
-    controller,
+    controller::{self, logs::tls::Identity},
     local::{
         apiserver::{self, ApiServer, Listening},
         logs::Logs,
@@ -50,6 +50,8 @@ pub struct Side {
     pub gate: watch::Sender<Gate>,
     /// How many creates of pods got lost, requests were refused, or writes are kept waiting.
     pub lost: watch::Sender<u32>,
+    /// What its containers print.
+    pub logs: Logs,
     runtime: Option<Runtime>,
 }
 
@@ -63,6 +65,8 @@ pub struct World {
     pub clusters: Option<Clusters>,
     /// Where the controller that was started last tells how it is.
     pub address: Option<SocketAddr>,
+    /// Where it serves logs.
+    pub logs: Option<SocketAddr>,
     running: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -96,7 +100,7 @@ impl World {
         let settings = controller::config::load(home.client(), &"argo".parse().unwrap()).await.unwrap();
         let options = policy::Options { config: settings.policy.clone(), ..policy::Options::default() };
         let policies = Policies::start(options).unwrap();
-        World { home, other, policies, settings, clusters: None, address: None, running: None }
+        World { home, other, policies, settings, clusters: None, address: None, logs: None, running: None }
     }
 
     /// With a controller, and with runtimes for the pods.
@@ -113,16 +117,18 @@ impl World {
         let clusters = Clusters::new(ClusterName::home(), self.home.gated_client(), Allowed::default(), clock);
         clusters.insert_client("other".parse().unwrap(), self.other.gated_client());
         self.clusters = Some(clusters.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let (listener, logs) = (bind(), bind());
         self.address = Some(listener.local_addr().unwrap());
+        self.logs = Some(logs.local_addr().unwrap());
+        let identity = Identity::self_signed(vec!["localhost".to_owned()]).unwrap();
         let options = controller::Options {
             clusters,
             policies: self.policies.clone(),
             namespace: "argo".parse().unwrap(),
             managed: None,
             settings: self.settings.clone(),
-            listener: Some(TcpListener::from_std(listener).unwrap()),
+            listener: Some(listener),
+            logs: Some(controller::logs::Listener { listener: logs, identity }),
         };
         let cancelled = CancellationToken::new();
         let task = tokio::spawn(controller::run(options, cancelled.clone()));
@@ -222,24 +228,26 @@ impl Side {
     /// An empty one with a few namespaces.
     pub fn new(name: &str) -> Side {
         let namespaces = ["argo", "elsewhere", "other-ns"].map(str::to_owned).to_vec();
-        let server = ApiServer::new(apiserver::Options { name: name.to_owned(), logs: Logs::default(), namespaces });
+        let logs = Logs::default();
+        let server = ApiServer::new(apiserver::Options { name: name.to_owned(), logs: logs.clone(), namespaces });
         server.ensure_service_account("argo", "workflow");
-        Side::of(server)
+        Side::of(server, logs)
     }
 
-    fn of(server: ApiServer) -> Side {
+    fn of(server: ApiServer, logs: Logs) -> Side {
         Side {
             behind: watch::Sender::new(server.clone()),
             server,
             gate: watch::Sender::new(Gate::Open),
             lost: watch::Sender::new(0),
+            logs,
             runtime: None,
         }
     }
 
     fn run_pods(&mut self) {
         let options = runtime::Options::new(env!("CARGO_BIN_EXE_landfall").into());
-        self.runtime = Some(Runtime::start(self.client(), Logs::default(), options).unwrap());
+        self.runtime = Some(Runtime::start(self.client(), self.logs.clone(), options).unwrap());
     }
 
     /// The cluster as tests see it, whatever the gate does.
@@ -299,7 +307,7 @@ impl Side {
 
     /// The same cluster behind a gate of its own, as another home sees it.
     pub fn shared(&self) -> Side {
-        Side::of(self.server.clone())
+        Side::of(self.server.clone(), self.logs.clone())
     }
 
     pub fn api<K>(&self, namespace: &str) -> Api<K>
@@ -451,6 +459,13 @@ impl Side {
         let api: Api<Pod> = self.api(&pod.namespace().unwrap());
         api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
+}
+
+/// A port of this machine.
+fn bind() -> TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    TcpListener::from_std(listener).unwrap()
 }
 
 /// A workflow of one step that goes where the fields of the template say.

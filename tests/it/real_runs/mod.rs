@@ -92,6 +92,7 @@ impl<'a> World<'a> {
             managed: Some(namespace),
             settings,
             listener: None,
+            logs: None,
         };
         let cancelled = CancellationToken::new();
         self.controller = Some((cancelled.clone(), tokio::spawn(controller::run(options, cancelled))));

@@ -87,8 +87,8 @@ impl Cluster {
 
     async fn log(&self, name: &str, container: &str) -> String {
         let pod = self.pods().get(name).await.unwrap();
-        let printed = self.logs.read(&pod.uid().unwrap(), container).unwrap_or_default();
-        String::from_utf8_lossy(&printed).into_owned()
+        let printed = self.logs.read(&pod.uid().unwrap(), container);
+        printed.map(|printed| String::from_utf8_lossy(&printed.bytes).into_owned()).unwrap_or_default()
     }
 
     /// Waits until a container has printed that.
@@ -99,7 +99,7 @@ impl Cluster {
         let found = async {
             while !all.contains(text) {
                 match output.next().await.expect("more output") {
-                    Piece::Bytes(bytes) => all.push_str(&String::from_utf8_lossy(&bytes)),
+                    Piece::Printed(printed) => all.push_str(&String::from_utf8_lossy(&printed.bytes)),
                     Piece::Gap(bytes) => panic!("{bytes} bytes are missing after {all}"),
                 }
             }

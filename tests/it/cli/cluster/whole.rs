@@ -96,6 +96,7 @@ impl Place {
             managed: Some(namespace),
             settings,
             listener: None,
+            logs: None,
         };
         let cancelled = CancellationToken::new();
         (cancelled.clone(), tokio::spawn(controller::run(options, cancelled)))
