@@ -14,4 +14,5 @@ mod policy_status;
 mod roles;
 mod runs;
 mod secrets;
+mod upgrade;
 mod world;
