@@ -2,4 +2,6 @@
 
 pub mod apiserver;
 pub mod logs;
+pub mod node;
+pub mod reading;
 pub mod runtime;

@@ -1,4 +1,4 @@
-//! `landfall local`: clusters in this process, with the controller.
+//! `landfall local`: clusters in this process, with the controller; and pods of other clusters as processes.
 
 mod display;
 pub mod files;
@@ -6,6 +6,7 @@ mod images;
 pub mod lines;
 mod logs;
 pub mod names;
+pub mod node;
 pub mod run;
 pub mod span;
 pub mod tree;
@@ -23,6 +24,8 @@ pub enum Command {
     Run(run::Arguments),
     /// Keep clusters running, with the controller, for kubectl and other clients
     Up(up::Arguments),
+    /// Be a node of a cluster, whose pods run as processes of this machine
+    Node(node::Arguments),
 }
 
 /// Runs the command.
@@ -30,5 +33,6 @@ pub async fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Up(arguments) => up::run(arguments).await,
+        Command::Node(arguments) => node::run(arguments).await,
     }
 }

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use serde_json::Value;
 
-use crate::local::apiserver::{
-    caller::Caller,
-    decode::FieldValidation,
-    protobuf,
-    refusal::{Answer, Refusal},
-    writes::WriteOptions,
+use crate::local::{
+    apiserver::{
+        caller::Caller,
+        decode::FieldValidation,
+        protobuf,
+        refusal::{Answer, Refusal},
+        writes::WriteOptions,
+    },
+    reading,
 };
 
 /// The largest body that is read, as Kubernetes limits it.
@@ -71,13 +74,7 @@ impl Request {
     }
 
     pub fn number(&self, name: &str) -> Answer<Option<u64>> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let wrong = |_| {
-            Refusal::bad_request(format!(
-                "{name}: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-            ))
-        };
-        text.parse().map(Some).map_err(wrong)
+        reading::number(name, self.text(name)).map_err(Refusal::bad_request)
     }
 
     pub fn header(&self, name: header::HeaderName) -> &str {

@@ -34,6 +34,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use crate::local::runtime::pod::delete;
 use crate::local::{
     logs::Logs,
     runtime::{folder::Folder, images::ImageCommand, machine::Machine, pod::View},
@@ -63,6 +64,8 @@ pub struct Options {
     pub images: watch::Receiver<BTreeMap<String, ImageCommand>>,
     /// The name of the one node.
     pub node_name: String,
+    /// Pods that nobody has placed are left alone: there is a scheduler that will.
+    pub bound_only: bool,
     /// A folder that is made for volumes and removed at the end. It must not exist, or be empty.
     pub folder: PathBuf,
 }
@@ -74,6 +77,7 @@ impl Options {
             program,
             images: watch::Sender::new(BTreeMap::new()).subscribe(),
             node_name: "local".to_owned(),
+            bound_only: false,
             folder: folder::temporary(),
         }
     }
@@ -94,8 +98,8 @@ impl Runtime {
         let folder = options.folder.clone();
         let taken = folder::take(options.folder).with_context(|| format!("can't make {}", folder.display()))?;
         let machine = Arc::new(Machine::new(options.program, folder.clone()));
-        let shared =
-            Arc::new(Shared { client, logs, machine, images: options.images, node_name: options.node_name, folder });
+        let Options { images, node_name, bound_only, .. } = options;
+        let shared = Arc::new(Shared { client, logs, machine, images, node_name, bound_only, folder });
         let cancel = CancellationToken::new();
         let task = tokio::spawn(watch_pods(shared, taken, cancel.clone()));
         Ok(Runtime { cancel, task: Some(task) })
@@ -128,6 +132,15 @@ pub fn entry(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
     (arguments.next()?.to_str() == Some(sandbox::COMMAND)).then(|| sandbox::run(arguments.next()))
 }
 
+/// This machine's, as Kubernetes calls it.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// What the tasks of all pods share.
 struct Shared {
     client: Client,
@@ -135,17 +148,14 @@ struct Shared {
     machine: Arc<Machine>,
     images: watch::Receiver<BTreeMap<String, ImageCommand>>,
     node_name: String,
+    bound_only: bool,
     folder: PathBuf,
 }
 
 impl Shared {
     /// Whether the pod may run on the one node, by its labels.
     fn fits(&self, pod: &Pod) -> bool {
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
+        let architecture = architecture();
         let system = std::env::consts::OS;
         let wanted = pod.spec.iter().flat_map(|spec| spec.node_selector.iter().flatten());
         wanted.into_iter().all(|(label, value)| match label.as_str() {
@@ -159,7 +169,7 @@ impl Shared {
     /// Whether the pod is ours to run: not yet placed, or placed here.
     fn concerns(&self, pod: &Pod) -> bool {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-        node.is_empty() || node == self.node_name
+        (node.is_empty() && !self.bound_only) || node == self.node_name
     }
 }
 
@@ -243,6 +253,10 @@ impl Pods {
 
     /// A pod whose task has ended may still wait for its kubelet to delete it.
     fn bury(&mut self, pod: Pod) {
+        // Somebody else may have placed it in the meantime.
+        if !self.shared.concerns(&pod) {
+            return;
+        }
         let waits = pod.metadata.deletion_grace_period_seconds.is_some_and(|seconds| seconds != 0);
         if waits && pod.metadata.deletion_timestamp.is_some() {
             let api = Api::namespaced(self.shared.client.clone(), &pod.namespace().unwrap_or_default());

@@ -1,11 +1,19 @@
-//! The objects that a pod names: ConfigMaps, Secrets and claims are read once before it starts, and waited for if they aren't there.
+//! The objects that a pod names: ConfigMaps, Secrets and claims are read once before it starts, and waited for if they aren't there;
+//! tokens of its service account are asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaim, Pod, PodSpec, Secret};
+use k8s_openapi::api::{
+    authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+    core::v1::{
+        ConfigMap, Container, PersistentVolumeClaim, Pod, PodSpec, Secret, ServiceAccount,
+        ServiceAccountTokenProjection,
+    },
+};
 use kube::{
     Api, Client, ResourceExt,
+    api::PostParams,
     runtime::{WatchStreamExt, watcher::watch_object},
 };
 
@@ -53,6 +61,41 @@ pub struct Objects {
     config_maps: BTreeMap<String, ConfigMap>,
     secrets: BTreeMap<String, Secret>,
     claims: BTreeMap<String, PersistentVolumeClaim>,
+    tokens: BTreeMap<Token, String>,
+}
+
+/// A token that the pod wants of its service account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Token {
+    audience: Option<String>,
+    seconds: Option<i64>,
+}
+
+impl Token {
+    fn of(source: &ServiceAccountTokenProjection) -> Token {
+        let audience = source.audience.clone().filter(|audience| !audience.is_empty());
+        Token { audience, seconds: source.expiration_seconds }
+    }
+
+    /// Asks for one that is good as long as the pod is there. It is not renewed.
+    async fn request(&self, client: &Client, pod: &Pod) -> kube::Result<String> {
+        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: pod.metadata.name.clone(),
+            uid: pod.uid(),
+        };
+        let spec = TokenRequestSpec {
+            audiences: self.audience.iter().cloned().collect(),
+            bound_object_ref: Some(bound),
+            expiration_seconds: self.seconds,
+        };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+        let made = api.create_token_request(account, &PostParams::default(), &request).await?;
+        Ok(made.status.map(|status| status.token).unwrap_or_default())
+    }
 }
 
 impl Objects {
@@ -76,7 +119,17 @@ impl Objects {
                 }
             }
         }
+        for token in tokens(pod) {
+            let made = token.request(client, pod).await.map_err(Unready::Unanswered)?;
+            objects.tokens.insert(token, made);
+        }
         Ok(objects)
+    }
+
+    /// The token of the pod's service account that a volume wants.
+    pub fn token(&self, source: &ServiceAccountTokenProjection) -> Result<&str, Unready> {
+        let found = self.tokens.get(&Token::of(source)).map(String::as_str);
+        found.ok_or_else(|| Unready::Refused(format!("there is no token for {}", source.path)))
     }
 
     /// Everything in the ConfigMap by key; `None` if it isn't there and needn't be.
@@ -205,6 +258,13 @@ fn references(pod: &Pod) -> BTreeSet<Reference> {
     }
     in_volumes(spec, &mut found);
     found
+}
+
+/// All tokens that the pod wants, each once.
+fn tokens(pod: &Pod) -> BTreeSet<Token> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let sources = volumes.filter_map(|volume| volume.projected.as_ref()?.sources.as_ref()).flatten();
+    sources.filter_map(|source| source.service_account_token.as_ref()).map(Token::of).collect()
 }
 
 fn in_environment(container: &Container, found: &mut BTreeSet<Reference>) {

@@ -114,16 +114,20 @@ impl Runner {
             self.end(why).await;
             return self.bury().await;
         }
-        self.bind().await;
+        if !self.bind().await {
+            return;
+        }
         if let Some(ready) = self.prepare().await {
             self.go(ready).await;
         }
         self.bury().await;
     }
 
-    /// Takes the pod, as a scheduler does. Without it deleting a pod gives it no time to end in peace.
-    async fn bind(&mut self) {
-        let taken = self.pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+    /// Takes the pod, as a scheduler does, unless another did. Without it deleting a pod gives it no time to end in peace.
+    async fn bind(&self) -> bool {
+        if self.pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+            return true;
+        }
         let name = self.pod.name_any();
         let binding = json!({
             "apiVersion": "v1",
@@ -131,14 +135,24 @@ impl Runner {
             "metadata": {"name": name, "namespace": self.pod.namespace(), "uid": self.pod.uid()},
             "target": {"apiVersion": "v1", "kind": "Node", "name": self.shared.node_name},
         });
-        if !taken {
-            let parameters = PostParams::default();
-            let bound = self.api.create_subresource::<Value, Value>("binding", &name, &parameters, &binding);
+        let parameters = PostParams::default();
+        match self.api.create_subresource::<Value, Value>("binding", &name, &parameters, &binding).await {
+            Ok(_) => true,
+            // It has a place by now, or is another pod. If it was we who gave it that, its answer having got lost, it
+            // is one of ours.
+            Err(kube::Error::Api(status)) if status.code == 409 => self.is_ours().await,
             // A pod that can't be taken can still be run; if it is gone, that is told by the watch.
-            if let Err(error) = bound.await {
+            Err(error) => {
                 tracing::debug!(pod = name, "can't bind: {error}");
+                true
             }
         }
+    }
+
+    async fn is_ours(&self) -> bool {
+        let now = self.api.get_opt(&self.pod.name_any()).await.ok().flatten();
+        now.filter(|now| now.uid() == self.pod.uid()).and_then(|now| now.spec?.node_name).as_ref()
+            == Some(&self.shared.node_name)
     }
 
     /// Gets everything ready; `None` if the pod ended before that.

@@ -145,7 +145,13 @@ fn projected(
     if let Some(it) = &source.downward_api {
         return described(it.items.as_deref(), mode, facts);
     }
-    Err(Unready::Refused(format!("volume {volume}: the local runtime projects configMap, secret and downwardAPI only")))
+    if let Some(it) = &source.service_account_token {
+        let bytes = objects.token(it)?.as_bytes().to_vec();
+        return Ok(vec![File { path: it.path.clone(), bytes, mode }]);
+    }
+    Err(Unready::Refused(format!(
+        "volume {volume}: the local runtime projects configMap, secret, downwardAPI and serviceAccountToken only"
+    )))
 }
 
 /// The files of a ConfigMap or Secret: all keys, or those that `items` names at the paths that it gives.

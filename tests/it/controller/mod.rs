@@ -10,6 +10,7 @@ mod leftovers;
 mod links;
 mod logs;
 mod namespaces;
+mod nodes;
 mod policy_status;
 mod roles;
 mod runs;
