@@ -59,6 +59,20 @@ impl<'a> Asker<'a> {
         Ok(answer)
     }
 
+    /// Whether the module, with these settings, wants a pod with the request, and there is none.
+    ///
+    /// # Errors
+    ///
+    /// The module can't be configured with `settings`.
+    pub fn lacks_pod(&self, settings: &Json, request: &Request) -> Result<bool, LoadError> {
+        Ok(request.pod.is_none() && self.start(settings)?.needs_pod())
+    }
+
+    /// The name that the module bears.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What this instance says, after all that it was asked before.
     pub fn ask(&mut self, session: &mut Session<'_>, request: &Request) -> Answer {
         self.decisions += 1;

@@ -1,15 +1,11 @@
 //! A chain of modules on a laptop: one module with its settings, or all that a configuration and a folder make. With the
 //! modules comes what they were made of, so that a decision can be explained.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-};
+use std::{path::Path, sync::Arc, thread};
 
 use crate::{
     api::ids::Namespace,
-    author::{removal, subject::Subject},
+    author::{origin::Origin, subject::Subject},
     policy::{
         config::{Config, ModulesConfig},
         decision::{Decision, MODULE_BUILTIN, Mode},
@@ -47,41 +43,24 @@ pub struct Source {
     pub origin: Origin,
 }
 
-/// Where the settings of a module stand.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// Nowhere: there are none.
-    None,
-    /// In a file of their own.
-    File {
-        /// As it was named.
-        file: PathBuf,
-        /// What stands in it.
-        root: Node,
-    },
-    /// In a case of a suite, whose line this is.
-    Case {
-        /// The suite.
-        file: PathBuf,
-        /// The line.
-        line: u64,
-    },
-    /// In the text of `namespaceRoles`.
-    Roles(Node),
-    /// In the text of `policies`: the settings of one module.
-    Policies(Node),
-}
-
 /// Why there is no chain.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     /// The module is refused.
-    #[error("{module}: {error}")]
+    #[error("{said}")]
     Refused {
-        /// Its file, or its name.
-        module: String,
+        /// Which and why, with the line of its settings where they are the reason.
+        said: String,
         /// Why.
         error: LoadError,
+    },
+    /// A module of the configuration refuses its settings.
+    #[error("{place}: {error}")]
+    Settings {
+        /// Where in the configuration they stand.
+        place: String,
+        /// Which module, and why.
+        error: Box<SetError>,
     },
     /// The folder gives no set.
     #[error(transparent)]
@@ -97,6 +76,7 @@ impl ChainError {
         match self {
             ChainError::Refused { error, .. } => error.hint().map(str::to_owned),
             ChainError::Set(error) => error.hint(),
+            ChainError::Settings { error, .. } => error.hint(),
             ChainError::Folder(FolderError::NotConfigured) => Some("name it: --policies FOLDER".to_owned()),
             ChainError::Folder(
                 FolderError::Unreadable { .. }
@@ -120,8 +100,8 @@ impl Chain {
         settings: serde_json::Value,
         origin: Origin,
     ) -> Result<Chain, ChainError> {
-        let shown = subject.file.as_ref().map_or_else(|| subject.name.clone(), |file| file.display().to_string());
-        let refused = |error| ChainError::Refused { module: shown.clone(), error };
+        let shown = subject.shown();
+        let refused = |error: LoadError| ChainError::Refused { said: origin.refusal(&shown, &error), error };
         let prepared = Prepared::new(host, Arc::clone(&subject.bytes)).map_err(refused)?;
         let module = Arc::new(prepared.configure_for(host, &subject.name, &settings, QUESTIONS).map_err(refused)?);
         let source = Source { bytes: Arc::clone(&subject.bytes), prepared: Some(Arc::new(prepared)), settings, origin };
@@ -142,33 +122,45 @@ impl Chain {
         folder: Option<&Path>,
     ) -> Result<Chain, ChainError> {
         let files = read_folder(folder, &config.chain.modules)?;
-        let members = Store::default().load(host, config, &files)?;
-        let policies = policies.and_then(|text| yaml::parse(text).ok());
+        let [roles, policies] = [roles, policies].map(|text| text.and_then(|text| yaml::parse(text).ok()));
+        let origin_of = |module: &str| match module {
+            MODULE_BUILTIN => roles.clone().map_or(Origin::None, Origin::Roles),
+            _ => {
+                let node = policies.as_ref().and_then(|root| settings_of(root, &format!("{module}.wasm")));
+                node.cloned().map_or(Origin::None, Origin::Policies)
+            }
+        };
+        let members = Store::default().load(host, config, &files).map_err(|error| match &error {
+            SetError::Module { module, error: LoadError::Settings(message), .. } => {
+                match origin_of(module).place_of(message) {
+                    Some(place) => ChainError::Settings { place, error: Box::new(error) },
+                    None => error.into(),
+                }
+            }
+            _ => error.into(),
+        })?;
         let mut sources = Vec::new();
         for member in &members {
             let name = member.module.name();
             if name == MODULE_BUILTIN {
-                let origin = roles.and_then(|text| yaml::parse(text).ok()).map_or(Origin::None, Origin::Roles);
                 sources.push(Source {
                     bytes: BUILTIN.into(),
                     prepared: None,
                     settings: config.roles.to_settings(),
-                    origin,
+                    origin: origin_of(name),
                 });
                 continue;
             }
             let file = format!("{name}.wasm");
             let bytes = files.files.get(&file).map_or_else(|| Arc::from(Vec::new()), Arc::clone);
-            let (settings, origin) = match &config.chain.modules {
-                ModulesConfig::WholeFolder => (serde_json::json!({}), Origin::None),
+            let settings = match &config.chain.modules {
+                ModulesConfig::WholeFolder => serde_json::json!({}),
                 ModulesConfig::Listed(modules) => {
                     let listed = modules.iter().find(|module| module.file == file);
-                    let settings = listed.map_or_else(|| serde_json::json!({}), |module| module.settings.clone());
-                    let node = policies.as_ref().and_then(|root| settings_of(root, &file));
-                    (settings, node.cloned().map_or(Origin::None, Origin::Policies))
+                    listed.map_or_else(|| serde_json::json!({}), |module| module.settings.clone())
                 }
             };
-            sources.push(Source { bytes, prepared: None, settings, origin });
+            sources.push(Source { bytes, prepared: None, settings, origin: origin_of(name) });
         }
         Ok(Chain { modules: store::Chain::new(1, members), sources, managed: None })
     }
@@ -178,23 +170,6 @@ impl Chain {
         match request::refused_by_core(self.managed.as_ref(), request) {
             Some(denial) => (Decision::deny(denial, self.modules.generation), Vec::new()),
             None => self.modules.decide(host, request),
-        }
-    }
-}
-
-impl Origin {
-    /// Where an element of the settings stands, as it is shown; nothing where that isn't known.
-    pub fn place(&self, path: &removal::Path) -> Option<String> {
-        match self {
-            Origin::None => None,
-            Origin::File { file, root } => Some(format!("{}:{}", file.display(), removal::line(root, path)?)),
-            Origin::Case { file, line } => Some(format!("{}:{line}", file.display())),
-            Origin::Roles(root) => {
-                // The list stands in the settings under a name of its own.
-                let rest = removal::Path(path.0.iter().skip(1).cloned().collect());
-                Some(format!("namespaceRoles line {}", removal::line(root, &rest)?))
-            }
-            Origin::Policies(root) => Some(format!("policies line {}", removal::line(root, path)?)),
         }
     }
 }

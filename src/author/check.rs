@@ -1,7 +1,6 @@
 //! One module, looked at on its own: what `landfall policy check` shows. Printing is not here.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -11,15 +10,15 @@ use serde::Serialize;
 
 use crate::{
     author::{
-        build::{Language, sources},
+        origin::{Origin, SettingsError, read_settings},
         question::Draft,
+        stale::{self, Sources},
         subject::{Subject, SubjectError},
     },
     policy::{
         host::Host,
         limits::{Limits, MODULE_BYTES},
         module::{LoadError, Module, Prepared},
-        yaml,
     },
 };
 
@@ -52,18 +51,6 @@ pub struct Report {
     pub decision_nanoseconds: u64,
     /// How much of each limit it takes.
     pub limits: Vec<Share>,
-}
-
-/// How a component stands to the sources in its folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Sources {
-    /// It was built from them.
-    AsBuilt,
-    /// They are not what it was built from.
-    Changed,
-    /// `landfall policy build` did not make it, so that nobody knows.
-    Unknown,
 }
 
 /// How much of a limit a module takes.
@@ -105,28 +92,13 @@ pub enum CheckError {
         error: std::io::Error,
     },
     /// The settings can't be read.
-    #[error("{}: {error}", .file.display())]
-    Unreadable {
-        /// Their file.
-        file: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The settings are neither YAML nor JSON.
-    #[error("{}{}: {message}", .file.display(), .line.map(|line| format!(":{line}")).unwrap_or_default())]
-    Settings {
-        /// The file.
-        file: PathBuf,
-        /// The line, where it is known.
-        line: Option<u64>,
-        /// What is wrong.
-        message: String,
-    },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The module is refused.
-    #[error("{}: {error}", .file.display())]
+    #[error("{said}")]
     Refused {
-        /// The file.
-        file: PathBuf,
+        /// Which and why, with the line of its settings where they are the reason.
+        said: String,
         /// Why.
         error: LoadError,
     },
@@ -141,10 +113,7 @@ impl CheckError {
         match self {
             CheckError::Subject(error) => error.hint(),
             CheckError::Refused { error, .. } => error.hint().map(str::to_owned),
-            CheckError::Sources { .. }
-            | CheckError::Unreadable { .. }
-            | CheckError::Settings { .. }
-            | CheckError::Host(_) => None,
+            CheckError::Sources { .. } | CheckError::Settings(_) | CheckError::Host(_) => None,
         }
     }
 }
@@ -157,14 +126,14 @@ impl CheckError {
 /// Why it would be refused.
 pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError> {
     let subject = Subject::open(path)?;
-    let settings = match settings {
+    let (settings, origin) = match settings {
         Some(settings) => read_settings(settings)?,
-        None => serde_json::json!({}),
+        None => (serde_json::json!({}), Origin::None),
     };
-    let file = subject.file.clone().unwrap_or_else(|| PathBuf::from(&subject.name));
-    let refused = |error| CheckError::Refused { file: file.clone(), error };
+    let refused = |error: LoadError| CheckError::Refused { said: origin.refusal(&subject.shown(), &error), error };
     let size = subject.bytes.len() as u64;
-    let sources = sources_of(&subject)?;
+    let sources =
+        stale::sources(&subject).map_err(|(folder, error)| CheckError::Sources { folder, error })?.map(|known| known.1);
     let host = Host::new().map_err(CheckError::Host)?;
     let start = Instant::now();
     let prepared = Prepared::new(&host, Arc::clone(&subject.bytes)).map_err(refused)?;
@@ -184,24 +153,8 @@ pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
         configure_nanoseconds: nanoseconds(configure),
         decision_nanoseconds: nanoseconds(decision),
         limits: shares(&host, &prepared, &module, &settings, decision).map_err(refused)?,
-        name: subject.name,
+        name: subject.name.clone(),
     })
-}
-
-/// A folder in which there are no sources has a component from elsewhere: there is nothing to compare.
-fn sources_of(subject: &Subject) -> Result<Option<Sources>, CheckError> {
-    let Some((folder, language)) =
-        subject.folder.as_ref().and_then(|folder| Language::of(folder).map(|language| (folder, language)))
-    else {
-        return Ok(None);
-    };
-    let now =
-        sources::digest(folder, language).map_err(|error| CheckError::Sources { folder: folder.clone(), error })?;
-    Ok(Some(match sources::of_component(&subject.bytes) {
-        None => Sources::Unknown,
-        Some(built) if built == now => Sources::AsBuilt,
-        Some(_) => Sources::Changed,
-    }))
 }
 
 /// What the module takes of each limit. `configure` is timed without the snapshot, which is the host's doing.
@@ -244,14 +197,6 @@ fn time_decision(host: &Host, module: &Module) -> Result<Duration, LoadError> {
     }
     times.sort_unstable();
     Ok(times.get(DECISIONS / 2).copied().unwrap_or_default())
-}
-
-fn read_settings(file: &Path) -> Result<serde_json::Value, CheckError> {
-    let text = fs::read_to_string(file).map_err(|error| CheckError::Unreadable { file: file.to_owned(), error })?;
-    match yaml::parse(&text) {
-        Ok(node) => Ok(node.to_json()),
-        Err(yaml::Malformed { line, message }) => Err(CheckError::Settings { file: file.to_owned(), line, message }),
-    }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -202,6 +202,44 @@ impl Removal {
     }
 }
 
+impl Path {
+    /// The way that a message begins with, as it is displayed: of `rules[0].images: is empty` the two steps and the field.
+    /// Of a text that begins otherwise, it is the first word alone.
+    pub fn of_message(message: &str) -> Path {
+        let mut steps = Vec::new();
+        let mut rest = message;
+        loop {
+            if let Some(inner) = rest.strip_prefix('[') {
+                let Some((step, after)) = bracket(inner) else { break };
+                steps.push(step);
+                rest = after;
+                continue;
+            }
+            let name = if steps.is_empty() { Some(rest) } else { rest.strip_prefix('.') };
+            let Some(name) = name else { break };
+            let end = name.find(|c: char| !is_plain(c.encode_utf8(&mut [0; 4]))).unwrap_or(name.len());
+            if end == 0 {
+                break;
+            }
+            steps.push(Step::Entry(name[..end].to_owned()));
+            rest = &name[end..];
+        }
+        Path(steps)
+    }
+}
+
+/// What stands in brackets, a number or a quoted key, and what comes after them.
+fn bracket(text: &str) -> Option<(Step, &str)> {
+    if !text.starts_with('"') {
+        let (number, after) = text.split_once(']')?;
+        return Some((Step::Item(number.parse().ok()?), after));
+    }
+    let mut quoted = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let key = quoted.next()?.ok()?;
+    let after = text.get(quoted.byte_offset()..)?.strip_prefix(']')?;
+    Some((Step::Entry(key), after))
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, step) in self.0.iter().enumerate() {

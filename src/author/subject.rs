@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::policy::{decision::MODULE_BUILTIN, limits::MODULE_BYTES, module::LoadError, store};
+use crate::{
+    author::build::Language,
+    policy::{config::reader, decision::MODULE_BUILTIN, limits::MODULE_BYTES, module::LoadError, store},
+};
 
 /// How the file of a component ends.
 const EXTENSION: &str = "wasm";
@@ -69,10 +72,18 @@ impl SubjectError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            SubjectError::NotFound { .. } => Some("name a .wasm file, a policy folder, or `builtin`".to_owned()),
-            SubjectError::NotBuilt { folder, .. } => {
-                Some(format!("build it first: landfall policy build {}", folder.display()))
+            SubjectError::NotFound { path } => {
+                Some(match reader::nearest(&path.to_string_lossy(), &[MODULE_BUILTIN]) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "name a .wasm file, a policy folder, or `builtin`".to_owned(),
+                })
             }
+            SubjectError::NotBuilt { folder, component } => Some(match Language::of(folder) {
+                Some(_) => format!("build it first: landfall policy build {}", folder.display()),
+                None => {
+                    format!("there are no sources to build it of: put {} there, or name another", component.display())
+                }
+            }),
             SubjectError::NotAModule { .. } => Some(
                 "name the component that `landfall policy build` makes, or the policy folder that it is in".to_owned(),
             ),
@@ -109,6 +120,11 @@ impl Subject {
             return Err(SubjectError::NotBuilt { folder: path.to_owned(), component });
         }
         open_file(&component, Some(path))
+    }
+
+    /// Its file, as messages name it; of the built-in module the name.
+    pub fn shown(&self) -> String {
+        self.file.as_ref().map_or_else(|| self.name.clone(), |file| file.display().to_string())
     }
 
     /// The module that evaluates `namespaceRoles`.

@@ -10,64 +10,85 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::policy::module::digest;
 
-/// The endings of what matters in a policy folder: the component, suites with the pods they name, and settings.
-const ENDINGS: &[&str] = &["wasm", "yaml", "yml", "json"];
+/// Names the files that matter at the moment: which they are changes with what is in them.
+type Files = Box<dyn Fn() -> BTreeSet<PathBuf> + Send>;
 
-/// Watches folders until it is dropped.
+/// Watches files until it is dropped.
 pub struct Watch {
+    files: Files,
     folders: BTreeSet<PathBuf>,
     /// What was in each file when it was looked at last.
     digests: BTreeMap<PathBuf, String>,
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
 }
 
 impl Watch {
-    /// Watches the folders of `paths`, each a folder or a file in one. `hint` is called, on another thread, when something
+    /// Watches the folders of what `files` names, whenever it is asked. `hint` is called, on another thread, when something
     /// may have changed.
     ///
     /// # Errors
     ///
-    /// The system has no more watches, or a folder can't be read.
-    pub fn start(paths: &[PathBuf], hint: impl Fn() + Send + 'static) -> Result<Watch, notify::Error> {
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+    /// The system has no more watches.
+    pub fn start(
+        files: impl Fn() -> BTreeSet<PathBuf> + Send + 'static,
+        hint: impl Fn() + Send + 'static,
+    ) -> Result<Watch, notify::Error> {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Reading a file is an event as well, and running a suite reads files.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                 hint();
             }
         })?;
-        let mut folders = BTreeSet::new();
-        for path in paths {
-            let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            if folders.insert(folder.to_owned()) {
-                watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            }
+        let (folders, digests) = (BTreeSet::new(), BTreeMap::new());
+        let mut watch = Watch { files: Box::new(files), folders, digests, watcher };
+        watch.changed();
+        if watch.folders.is_empty() {
+            return Err(notify::Error::path_not_found());
         }
-        let digests = read(&folders);
-        Ok(Watch { folders, digests, _watcher: watcher })
+        Ok(watch)
     }
 
     /// The files that changed, came or went since the last call. An editor that writes what was there already changes
     /// nothing.
     pub fn changed(&mut self) -> Vec<PathBuf> {
-        let now = read(&self.folders);
+        self.follow(&(self.files)());
+        // What was written before its folder was watched is seen by looking again.
+        let now = read((self.files)());
         let before = std::mem::replace(&mut self.digests, now);
         let paths: BTreeSet<&PathBuf> = before.keys().chain(self.digests.keys()).collect();
         paths.into_iter().filter(|path| before.get(*path) != self.digests.get(*path)).cloned().collect()
     }
+
+    /// Takes these files for what they are now: their last change was the caller's own.
+    pub fn take(&mut self, which: impl Fn(&Path) -> bool) {
+        let files = (self.files)().into_iter().filter(|file| which(file)).collect();
+        self.digests.extend(read(files));
+    }
+
+    /// Watches the folders of these files, or those above where they aren't there yet.
+    fn follow(&mut self, files: &BTreeSet<PathBuf>) {
+        let there = |file: &PathBuf| {
+            let mut above = file.ancestors().skip(1).map(|folder| match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            });
+            above.find(|folder| folder.is_dir()).map(Path::to_owned)
+        };
+        let wanted: BTreeSet<PathBuf> = files.iter().filter_map(there).collect();
+        for folder in self.folders.difference(&wanted) {
+            // A folder that is gone is watched no more anyway.
+            drop(self.watcher.unwatch(folder));
+        }
+        // One that can't be watched is tried again the next time.
+        let watched = |folder: &PathBuf| {
+            self.folders.contains(folder) || self.watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
+        };
+        self.folders = wanted.into_iter().filter(watched).collect();
+    }
 }
 
-/// The digests of all files that matter. What can't be read right now is looked at the next time.
-fn read(folders: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
-    let mut digests = BTreeMap::new();
-    for folder in folders {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let matters = path.extension().is_some_and(|extension| ENDINGS.iter().any(|ending| extension == *ending));
-            if let Some(bytes) = matters.then(|| fs::read(&path).ok()).flatten() {
-                digests.insert(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path), digest(&bytes));
-            }
-        }
-    }
-    digests
+/// The digests of the files. What can't be read right now is looked at the next time.
+fn read(files: BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
+    let digest = |file: PathBuf| fs::read(&file).ok().map(|bytes| (file, digest(&bytes)));
+    files.into_iter().filter_map(digest).collect()
 }

@@ -20,11 +20,9 @@ pub mod records;
 pub mod snippet;
 pub mod style;
 pub mod version;
+pub mod words;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -66,7 +64,7 @@ enum Command {
     /// Work on policy modules
     #[command(
         subcommand,
-        after_help = "Examples:\n  landfall policy test\n  landfall policy run manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml"
+        after_help = "Examples:\n  landfall policy test policies/images\n  landfall policy run manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml"
     )]
     Policy(policy::Command),
     /// Print the custom resource definitions
@@ -94,7 +92,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             // Whoever closed stderr doesn't want to know.
-            drop(write!(io::stderr(), "{}", hint::render(&error)));
+            drop(write!(anstream::stderr(), "{}", hint::render(&error)));
             ExitCode::FAILURE
         }
     }

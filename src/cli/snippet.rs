@@ -1,5 +1,7 @@
 //! A line of a file, shown as compilers show it: what is wrong above it, why and what to do below.
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// Columns that a snippet takes at most. It is fixed, so that the same mistake reads the same everywhere.
@@ -16,6 +18,8 @@ pub struct Shown<'a> {
     pub text: &'a str,
     /// The line, from 1; without one the file alone is named.
     pub line: Option<u64>,
+    /// The bytes in that line that it is about; without them it is all of it.
+    pub span: Option<Range<usize>>,
     /// What stands under the line.
     pub label: String,
     /// What else there is to know.
@@ -28,6 +32,7 @@ pub struct Shown<'a> {
 pub fn render(shown: &Shown<'_>) -> String {
     let mut group = Group::with_title(Level::ERROR.primary_title(&shown.title));
     let line = shown.line.and_then(|line| usize::try_from(line).ok()).and_then(|line| span(shown.text, line));
+    let line = shown.span.clone().or(line);
     if let Some(span) = line {
         let annotation = AnnotationKind::Primary.span(span).label(&shown.label);
         group = group.element(Snippet::source(shown.text).path(&shown.file).annotation(annotation));
@@ -49,7 +54,7 @@ pub fn render(shown: &Shown<'_>) -> String {
 }
 
 /// What stands in a line, without the space around it.
-fn span(text: &str, line: usize) -> Option<std::ops::Range<usize>> {
+fn span(text: &str, line: usize) -> Option<Range<usize>> {
     let mut start = 0;
     for (number, found) in text.split_inclusive('\n').enumerate() {
         if number + 1 == line {

@@ -9,6 +9,10 @@ use anstyle::{AnsiColor, Style};
 pub const GOOD: Style = AnsiColor::Green.on_default();
 /// It is not.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// It may not be.
+pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// What to do about it.
+pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
 /// Look here first.
 pub const STRONG: Style = Style::new().bold();
 /// Look here last.

@@ -44,6 +44,8 @@ pub enum Value {
 pub struct Key {
     /// The line.
     pub line: u64,
+    /// Where in the text it begins, in characters from 0.
+    pub offset: u64,
     /// The key.
     pub name: String,
 }
@@ -195,7 +197,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut map = Vec::new();
         while let Some(key) = items.next_key::<Spanned<String>>()? {
-            let key = Key { line: key.referenced.line(), name: key.value };
+            let key = Key { line: key.referenced.line(), offset: key.defined.span().offset(), name: key.value };
             map.push((key, items.next_value::<Node>()?));
         }
         Ok(Value::Map(map))

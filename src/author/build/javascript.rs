@@ -22,26 +22,26 @@ const NODE: Version = Version(18, 0);
 
 /// The package, as npm installed it in `folder` or above.
 pub fn tool(folder: &Path) -> Result<Tool, BuildError> {
-    let missing = |what: String, install: String| BuildError::Missing { what, install };
+    let missing = |what: String, install: String, by_build| BuildError::Missing { what, install, by_build };
     let node = tools::in_path("node").and_then(|node| tools::version(&node));
     if node.is_none_or(|version| version < NODE) {
         let what = match node {
             Some(version) => format!("Node.js {}.{} is too old: {} is needed", version.0, version.1, NODE.0),
             None => format!("Node.js is not installed: {} or later is needed", NODE.0),
         };
-        return Err(missing(what, "see https://nodejs.org".to_owned()));
+        return Err(missing(what, "see https://nodejs.org".to_owned(), false));
     }
     let packages = folder.ancestors().map(|above| above.join("node_modules").join(PACKAGE));
     let Some(package) = packages.into_iter().find(|package| package.join("package.json").is_file()) else {
         let what = format!("the npm package {PACKAGE} is not installed in {}", folder.display());
-        return Err(missing(what, tools::line(&install(folder))));
+        return Err(missing(what, tools::line(&install(folder)), true));
     };
     let version = version_of(&package.join("package.json"))?;
     if Version::parse(&version).is_none_or(|version| version < LEAST) {
         let what = format!("{PACKAGE} {version} is too old: {}.{} is needed", LEAST.0, LEAST.1);
         let newer = format!("{PACKAGE}@{WANTED}");
         let words = ["npm", "install", "--save-dev", "--save-exact", &newer, "--prefix", &folder.display().to_string()];
-        return Err(missing(what, tools::line(&[words.map(str::to_owned).to_vec()])));
+        return Err(missing(what, tools::line(&[words.map(str::to_owned).to_vec()]), false));
     }
     Ok(Tool { program: package.join("bin").join(PACKAGE) })
 }

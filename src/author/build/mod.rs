@@ -97,8 +97,10 @@ pub enum BuildError {
     Missing {
         /// What is missing.
         what: String,
-        /// The command that installs it.
+        /// The command that installs it, or the place where it is described.
         install: String,
+        /// `--install` runs that command.
+        by_build: bool,
     },
     /// A tool did not do its work.
     #[error("{tool} ended with {status}{}", output_of(.output))]
@@ -145,7 +147,8 @@ impl BuildError {
         match self {
             BuildError::Folder(error) => error.hint(),
             BuildError::NoSources { .. } => Some("begin one: landfall policy new my-module --lang rust".to_owned()),
-            BuildError::Missing { install, .. } => {
+            BuildError::Missing { install, by_build: false, .. } => Some(format!("install it: {install}")),
+            BuildError::Missing { install, by_build: true, .. } => {
                 Some(format!("install it: {install}\n      or let the build do so, with --install"))
             }
             BuildError::Refused { error, .. } => error.hint().map(str::to_owned),
@@ -169,7 +172,7 @@ pub fn build(folder: &Path, options: &Options, mut tell: impl FnMut(Stage)) -> R
     let language = Language::of(&full).ok_or_else(|| BuildError::NoSources { folder: folder.to_owned() })?;
     let sources_digest = sources::digest(&full, language).map_err(|error| unusable(folder, error))?;
     let tool = match (tool(&full, language), options.install) {
-        (Err(BuildError::Missing { .. }), true) => {
+        (Err(BuildError::Missing { by_build: true, .. }), true) => {
             tell(Stage::Installing(language));
             tools::install(&full, language)?;
             tool(&full, language)

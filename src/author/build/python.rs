@@ -26,7 +26,7 @@ pub fn tool(folder: &Path) -> Result<Tool, BuildError> {
     let program = in_environment(folder.join(ENVIRONMENT))
         .or_else(|| env::var_os("VIRTUAL_ENV").and_then(|active| in_environment(active.into())))
         .or_else(|| tools::in_path(PROGRAM));
-    let missing = |what: String| BuildError::Missing { what, install: tools::line(&install(folder)) };
+    let missing = |what: String| BuildError::Missing { what, install: tools::line(&install(folder)), by_build: true };
     let Some(program) = program else {
         return Err(missing(format!("the Python package {PROGRAM} is not installed for {}", folder.display())));
     };

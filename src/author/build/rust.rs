@@ -26,13 +26,14 @@ const PROFILE_SETTINGS: &[&str] =
 /// The compiler with its target.
 pub fn tool() -> Result<Tool, BuildError> {
     let rustc = program("RUSTC", "rustc");
-    let missing = |what: String, install: &str| BuildError::Missing { what, install: install.to_owned() };
+    let missing =
+        |what: String, install: &str, by_build| BuildError::Missing { what, install: install.to_owned(), by_build };
     let Some(version) = tools::version(&rustc) else {
-        return Err(missing("Rust is not installed: rustc can't be run".to_owned(), "see https://rustup.rs"));
+        return Err(missing("Rust is not installed: rustc can't be run".to_owned(), "see https://rustup.rs", false));
     };
     if version < RUSTC {
         let what = format!("rustc {}.{} is too old: {}.{} is needed", version.0, version.1, RUSTC.0, RUSTC.1);
-        return Err(missing(what, "rustup update stable"));
+        return Err(missing(what, "rustup update stable", false));
     }
     let output = Command::new(&rustc)
         .args(["--print", "target-libdir", "--target", TARGET])
@@ -41,7 +42,7 @@ pub fn tool() -> Result<Tool, BuildError> {
         .map_err(|error| unusable(&rustc, error))?;
     if !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
         let what = format!("the Rust compiler has no standard library for {TARGET}");
-        return Err(missing(what, &tools::line(&install())));
+        return Err(missing(what, &tools::line(&install()), true));
     }
     Ok(Tool { program: program("CARGO", "cargo") })
 }

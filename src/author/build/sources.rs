@@ -16,21 +16,34 @@ pub const SECTION: &str = "landfall:sources";
 /// How deep path dependencies of path dependencies are followed.
 const DEPENDENCIES_DEEP_MAX: usize = 4;
 
-/// The digest of the sources in `folder`. Of a crate, that is its manifest, everything in `src` and the same of its path
-/// dependencies; of the other languages, the list of packages and every file of code. The interface is not in it: with
-/// one that it doesn't fit, a component can't be loaded.
+/// The digest of the sources in `folder`: of all [`files`]. The interface is not in it: with one that it doesn't fit, a
+/// component can't be loaded.
 ///
 /// # Errors
 ///
 /// A file can't be read.
 pub fn digest(folder: &Path, language: Language) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    match language {
-        Language::Rust => add_crate(&mut hasher, folder, "", 0)?,
-        Language::JavaScript => add_files(&mut hasher, folder, &["package.json"], &["js", "mjs", "json"])?,
-        Language::Python => add_files(&mut hasher, folder, &["requirements.txt", "pyproject.toml"], &["py"])?,
+    for (name, file) in files(folder, language)? {
+        add(&mut hasher, &name, &fs::read(file)?);
     }
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The sources in `folder`, each with its name there. Of a crate, that is its manifest, everything in `src` and the same of
+/// its path dependencies; of the other languages, the list of packages and every file of code.
+///
+/// # Errors
+///
+/// A folder or a manifest can't be read.
+pub fn files(folder: &Path, language: Language) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    match language {
+        Language::Rust => add_crate(&mut files, folder, "", 0)?,
+        Language::JavaScript => add_files(&mut files, folder, &["package.json"], &["js", "mjs", "json"])?,
+        Language::Python => add_files(&mut files, folder, &["requirements.txt", "pyproject.toml"], &["py"])?,
+    }
+    Ok(files)
 }
 
 /// The digest that stands in a component, if it was built by `landfall policy build`.
@@ -50,20 +63,19 @@ fn add(hasher: &mut Sha256, name: &str, content: &[u8]) {
     hasher.update(content);
 }
 
-fn add_crate(hasher: &mut Sha256, folder: &Path, prefix: &str, depth: usize) -> io::Result<()> {
-    let manifest = fs::read_to_string(folder.join("Cargo.toml"))?;
-    add(hasher, &format!("{prefix}Cargo.toml"), manifest.as_bytes());
+fn add_crate(all: &mut Vec<(String, PathBuf)>, folder: &Path, prefix: &str, depth: usize) -> io::Result<()> {
+    let manifest = folder.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)?;
+    all.push((format!("{prefix}Cargo.toml"), manifest));
     let mut files = Vec::new();
     collect(&folder.join("src"), &|_| true, &mut files)?;
-    for file in &files {
-        add(hasher, &format!("{prefix}{}", name_in(folder, file)), &fs::read(file)?);
-    }
+    all.extend(files.into_iter().map(|file| (format!("{prefix}{}", name_in(folder, &file)), file)));
     if depth == DEPENDENCIES_DEEP_MAX {
         return Ok(());
     }
-    for path in paths_in(&manifest) {
+    for path in paths_in(&text) {
         if folder.join(path).join("Cargo.toml").is_file() {
-            add_crate(hasher, &folder.join(path), &format!("{prefix}{path}/"), depth + 1)?;
+            add_crate(all, &folder.join(path), &format!("{prefix}{path}/"), depth + 1)?;
         }
     }
     Ok(())
@@ -79,7 +91,7 @@ fn paths_in(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn add_files(hasher: &mut Sha256, folder: &Path, lists: &[&str], extensions: &[&str]) -> io::Result<()> {
+fn add_files(all: &mut Vec<(String, PathBuf)>, folder: &Path, lists: &[&str], extensions: &[&str]) -> io::Result<()> {
     let code =
         |file: &Path| file.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known));
     let mut files = Vec::new();
@@ -87,9 +99,7 @@ fn add_files(hasher: &mut Sha256, folder: &Path, lists: &[&str], extensions: &[&
     let lists = lists.iter().map(|list| folder.join(list)).filter(|list| list.is_file());
     files.extend(lists.filter(|list| !code(list)));
     files.sort();
-    for file in &files {
-        add(hasher, &name_in(folder, file), &fs::read(file)?);
-    }
+    all.extend(files.into_iter().map(|file| (name_in(folder, &file), file)));
     Ok(())
 }
 

@@ -53,7 +53,9 @@ pub fn run(command: &mut Command) -> Result<(), BuildError> {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let shown = lines.get(..OUTPUT_LINES_MAX).unwrap_or(&lines).join("\n");
+    let left_out = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+    let mut shown = if left_out > 0 { format!("… {left_out} lines before these\n") } else { String::new() };
+    shown += &lines[left_out..].join("\n");
     let tool = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Err(BuildError::Tool { tool, status: output.status.to_string(), output: shown })
 }

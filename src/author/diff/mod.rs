@@ -13,7 +13,7 @@ use crate::{
         decision::{Answer, Verdict},
         host::Host,
         request::Request,
-        store::Chain,
+        store::{Chain, Said},
     },
 };
 
@@ -52,6 +52,37 @@ pub struct Asked {
     pub request: Request,
     /// Where it comes from, such as `records.jsonl:17`.
     pub from: String,
+    /// Of what kind that is.
+    pub source: Source,
+}
+
+/// Where questions come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A suite.
+    Case,
+    /// Decision records, which hold neither pods nor settings.
+    Record,
+    /// Chance.
+    Generated,
+}
+
+/// Why a question could not be put to both.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hindrance {
+    /// Both refuse the settings.
+    Refused,
+    /// This module wants the pod, which no record holds.
+    NoPod(String),
+}
+
+/// Questions that could not be put to both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many there are.
+    pub count: u64,
+    /// What was said to the first of them.
+    pub said: String,
 }
 
 /// How an answer changed, worst first.
@@ -101,13 +132,47 @@ pub struct Example {
 /// All that was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// How many questions both were asked.
+    /// How many questions were put to both.
     pub asked: u64,
+    /// The same by where they come from.
+    pub asked_of: BTreeMap<Source, u64>,
+    /// Those that could not be.
+    pub left_out: BTreeMap<(Source, Hindrance), LeftOut>,
     /// What changed.
     pub groups: BTreeMap<Change, Group>,
 }
 
+impl Source {
+    /// Its name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Case => "case",
+            Source::Record => "record",
+            Source::Generated => "generated",
+        }
+    }
+}
+
 impl Side<'_> {
+    /// The module that wants the pod of this question and is not given one; nothing where an answer can be had. Of a set,
+    /// only the modules count that are asked at all.
+    fn without_pod(&self, asked: &Asked) -> Option<String> {
+        match self {
+            Side::Module { asker, settings } => {
+                let settings = settings.as_ref().unwrap_or(&asked.settings);
+                let lacks = asker.lacks_pod(settings, &asked.request).unwrap_or(false);
+                lacks.then(|| asker.name().to_owned())
+            }
+            Side::Set { host, chain } => {
+                let said = chain.decide(host, &asked.request).1;
+                let wants = |name: &str| {
+                    chain.members.iter().any(|member| member.module.name() == name && member.module.needs_pod())
+                };
+                said.iter().map(Said::module).find(|name| wants(name)).map(str::to_owned)
+            }
+        }
+    }
+
     /// The answer; refused settings are a denial.
     fn ask(&mut self, asked: &Asked) -> Answer {
         match self {
@@ -132,8 +197,23 @@ impl Side<'_> {
 impl Comparison {
     /// Asks both, and keeps the question if they don't agree.
     pub fn ask(&mut self, old: &mut Side<'_>, new: &mut Side<'_>, asked: Asked) {
+        let hindrance = match asked.source {
+            Source::Record => old.without_pod(&asked).or_else(|| new.without_pod(&asked)).map(Hindrance::NoPod),
+            Source::Case | Source::Generated => None,
+        };
+        if let Some(hindrance) = hindrance {
+            self.leave_out(asked.source, hindrance, String::new);
+            return;
+        }
+        let (before, after) = (old.ask(&asked), new.ask(&asked));
+        if is_refusal(&before) && is_refusal(&after) {
+            let said = || format!("old: {}; new: {}", reason(&before), reason(&after));
+            self.leave_out(asked.source, Hindrance::Refused, said);
+            return;
+        }
         self.asked += 1;
-        let Some((change, example)) = compare(old, new, asked) else { return };
+        *self.asked_of.entry(asked.source).or_default() += 1;
+        let Some((change, example)) = compared(before, after, asked) else { return };
         match self.groups.get_mut(&change) {
             None => drop(self.groups.insert(change, Group { count: 1, example })),
             Some(group) => {
@@ -143,6 +223,11 @@ impl Comparison {
                 }
             }
         }
+    }
+
+    fn leave_out(&mut self, source: Source, hindrance: Hindrance, said: impl FnOnce() -> String) {
+        let left_out = self.left_out.entry((source, hindrance));
+        left_out.or_insert_with(|| LeftOut { count: 0, said: said() }).count += 1;
     }
 
     /// Makes each example as small as it can be.
@@ -200,17 +285,31 @@ impl fmt::Display for Kind {
 }
 
 fn compare(old: &mut Side<'_>, new: &mut Side<'_>, asked: Asked) -> Option<(Change, Example)> {
-    let (before, after) = (old.ask(&asked), new.ask(&asked));
+    compared(old.ask(&asked), new.ask(&asked), asked)
+}
+
+fn compared(before: Answer, after: Answer, asked: Asked) -> Option<(Change, Example)> {
     let code = |answer: &Answer| asking::code(answer).unwrap_or(ALLOWED).to_owned();
     let (was, is) = (code(&before), code(&after));
     let kind = match (&before, &after) {
-        _ if before == after || (was == CODE_REFUSED && is == CODE_REFUSED) => return None,
+        _ if before == after || (is_refusal(&before) && is_refusal(&after)) => return None,
         (_, Answer::Allow) => Kind::Loosened,
         (Answer::Allow, _) => Kind::Tightened,
         _ if was != is => Kind::Code,
         _ => Kind::Reason,
     };
     Some((Change { kind, old: was, new: is }, Example { asked, old: before, new: after }))
+}
+
+fn is_refusal(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed { code, .. } if code == CODE_REFUSED)
+}
+
+fn reason(answer: &Answer) -> &str {
+    match answer {
+        Answer::Allow => ALLOWED,
+        Answer::Deny { reason, .. } | Answer::Failed { reason, .. } => reason,
+    }
 }
 
 /// All that are a step smaller.

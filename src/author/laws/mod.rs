@@ -152,6 +152,15 @@ impl Law {
         }
     }
 
+    /// What settings must have, for there to be a trial of it.
+    pub fn takes(self) -> &'static str {
+        match self {
+            Law::Monotone => monotone::TAKES,
+            Law::Tenants => tenants::TAKES,
+            Law::Deterministic | Law::Garbage | Law::Limits => "settings that the module takes",
+        }
+    }
+
     /// A trial of it, if one can be made with these settings and this request.
     fn trial(self, generator: &mut Generator, settings: &Json, request: &Request) -> Option<Trial> {
         match self {

@@ -18,6 +18,9 @@ pub const WHY: &str = "whoever takes a rule out of an allow-list means to allow 
 pub const UNLESS: &str =
     "if the module has rules that deny, or lists of what is required, this law does not hold for it";
 
+/// What there must be.
+pub const TAKES: &str = "settings with a list that is not empty";
+
 /// One item of a list is taken out.
 pub fn trial(generator: &mut Generator, settings: &Json, request: &Request) -> Option<Trial> {
     let items: Vec<Path> =

@@ -25,6 +25,9 @@ pub const WHY: &str =
 /// When it does not hold.
 pub const UNLESS: &str = "if namespaces share rules on purpose, this law does not hold for the module";
 
+/// What there must be.
+pub const TAKES: &str = "settings with an element that names a namespace which requests of the suite name as well";
+
 /// How the namespaces are called that nobody asked about.
 const STRANGER: &str = "stranger";
 

@@ -48,12 +48,17 @@ pub enum NewError {
 
 impl NewError {
     /// What to do about it, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            NewError::Name { .. } => {
-                Some("begin with a small letter; then small letters, digits and dashes, such as only-signed-images")
+            NewError::Name { name, .. } => Some(match good_name(name) {
+                Some(name) => format!("how about {name:?}?"),
+                None => "begin with a small letter; then small letters, digits and dashes, such as only-signed-images"
+                    .to_owned(),
+            }),
+            NewError::NotEmpty { folder } if folder.file_name().is_none() => {
+                Some("name the new module: landfall policy new only-signed-images".to_owned())
             }
-            NewError::NotEmpty { .. } => Some("name a folder that doesn't exist yet"),
+            NewError::NotEmpty { .. } => Some("name a folder that doesn't exist yet, or is empty".to_owned()),
             NewError::Unwritable { .. } => None,
         }
     }
@@ -65,20 +70,20 @@ impl NewError {
 ///
 /// The name is none, there is something already, or it can't be written.
 pub fn create(folder: &Path, language: Language) -> Result<Vec<&'static str>, NewError> {
-    let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let unwritable = |path: &Path, error| NewError::Unwritable { path: path.to_owned(), error };
+    // `.` and `..` have a name only once they are resolved.
+    let named = match folder.file_name() {
+        Some(_) => folder.to_owned(),
+        None => fs::canonicalize(folder).map_err(|error| unwritable(folder, error))?,
+    };
+    if folder.file_name().is_none() {
+        must_be_empty(folder)?;
+    }
+    let name = named.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     if let Some(reason) = wrong_with(&name) {
         return Err(NewError::Name { name, reason });
     }
-    let unwritable = |path: &Path, error| NewError::Unwritable { path: path.to_owned(), error };
-    match fs::read_dir(folder) {
-        Ok(entries) => {
-            if entries.count() > 0 {
-                return Err(NewError::NotEmpty { folder: folder.to_owned() });
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unwritable(folder, error)),
-    }
+    must_be_empty(folder)?;
     let files = files::of(language);
     for (path, text) in files {
         let path = folder.join(path);
@@ -87,6 +92,27 @@ pub fn create(folder: &Path, language: Language) -> Result<Vec<&'static str>, Ne
         fs::write(&path, text.replace(NAME, &name)).map_err(|error| unwritable(&path, error))?;
     }
     Ok(files.iter().map(|(path, _)| *path).collect())
+}
+
+fn must_be_empty(folder: &Path) -> Result<(), NewError> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(NewError::NotEmpty { folder: folder.to_owned() }),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(NewError::Unwritable { path: folder.to_owned(), error }),
+    }
+}
+
+/// The name that is most like this one and can be a module's, if one is.
+fn good_name(name: &str) -> Option<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let good: String = name.chars().map(plain).collect();
+    let good = good.trim_start_matches(|c: char| !c.is_ascii_lowercase());
+    let good: String = good.chars().take(NAME_MAX).collect();
+    let good = good.trim_end_matches('-');
+    (wrong_with(good).is_none() && good != name).then(|| good.to_owned())
 }
 
 fn wrong_with(name: &str) -> Option<&'static str> {
@@ -121,5 +147,16 @@ mod tests {
         check("a_b", Some("it is no DNS label"));
         check("Ab", Some("it doesn't begin with a small letter"));
         check(&"a".repeat(64), Some("it is longer than 63 characters"));
+    }
+
+    #[test]
+    fn another_name_is_offered() {
+        let check =
+            |name: &str, expected: Option<&str>| assert_eq!(super::good_name(name).as_deref(), expected, "{name:?}");
+        check("Only_Signed Images", Some("only-signed-images"));
+        check("9-lives-", Some("lives"));
+        check("builtin", None);
+        check("", None);
+        check("__", None);
     }
 }

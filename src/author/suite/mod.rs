@@ -3,6 +3,7 @@
 //! [`Suite::read`] makes questions of cases and matrices; `run` asks them. The keys of the file are described in
 //! `policies/README.md`.
 
+pub mod files;
 mod matrix;
 pub mod place;
 mod read;
@@ -18,6 +19,7 @@ use std::{
 use crate::{
     author::{
         laws::Law,
+        origin::Origin,
         question::{Question, listed},
         subject::{Subject, SubjectError},
     },
@@ -26,6 +28,8 @@ use crate::{
 
 /// The suite of a policy folder.
 pub const FILE: &str = "cases.yaml";
+/// Of a long list of names so many are shown.
+const NAMES_SHOWN_MAX: usize = 20;
 /// A matrix grows with the product of three lists: more questions than this are a mistake.
 pub const QUESTIONS_MAX: usize = 100_000;
 
@@ -126,6 +130,27 @@ impl Suite {
                 Ok(Suite { file, text, subject, questions, refusals, laws_off })
             }
             Err(mistakes) => Err(SuiteError::Mistakes { file, text, mistakes }),
+        }
+    }
+}
+
+impl Suite {
+    /// The names of what it asks, for whoever named another.
+    pub fn names_listed(&self) -> String {
+        let questions = self.questions.iter().map(|question| &question.name);
+        let names: Vec<_> = questions.chain(self.refusals.iter().map(|refusal| &refusal.name)).collect();
+        let shown: Vec<_> = names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("{name:?}")).collect();
+        let more = names.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", shown.join(", "))
+    }
+
+    /// Where the settings of what stands at this line are said.
+    pub fn origin(&self, line: u64) -> Origin {
+        let file = self.file.clone();
+        match place::settings_of(&self.text, line) {
+            Some(root) => Origin::File { file, root },
+            None => Origin::Case { file, line },
         }
     }
 }

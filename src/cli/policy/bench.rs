@@ -14,23 +14,25 @@ use serde::Serialize;
 use crate::{
     author::{
         bench::{self, BenchError, Comparison, Figures, Gate, Row, Stage, Task, Unit},
+        origin::Origin,
         question::{Draft, Question},
         subject::Subject,
     },
     cli::{
         Outcome, hint,
         output::{self, Format},
-        policy::{cover, percent},
+        policy::{cover, opened, percent},
         progress::Progress,
         style::{BAD, FAINT, GOOD, STRONG, styled, time},
+        words,
     },
-    policy::{request::Request, yaml},
+    policy::request::Request,
 };
 
 /// Flags of `landfall policy bench`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Fuel counts instructions; it and memory are the same on every machine and in every run, so a gate on them never fails by\nchance. Times depend on the machine: they are shown, and gate only with --max-time-regress.\n\nExamples:\n  landfall policy bench policies/images\n  landfall policy bench policies/images --save bench.json\n  landfall policy bench policies/images --compare bench.json --max-regress 5%\n  landfall policy bench images.wasm --settings images.yaml --request request.yaml\n\nExit status: 0 if nothing became more than is let pass, 1 if something did."
+    after_help = "Fuel counts instructions; it and memory are the same on every machine and in every run, so a gate on them never fails by\nchance. Times depend on the machine: they are shown, and gate only with --max-time-regress.\n\nExamples:\n  landfall policy bench policies/images\n  landfall policy bench policies/images --save bench.json\n  landfall policy bench policies/images --compare bench.json --max-regress 5%\n  landfall policy bench policies/images --settings images.yaml --request request.yaml\n\nExit status: 0 if nothing became more than is let pass, 1 if something did."
 )]
 pub struct Arguments {
     /// A policy folder or its suite, whose questions are asked; or with --request a .wasm file or `builtin`
@@ -68,6 +70,8 @@ pub struct Arguments {
 /// What to measure.
 struct Work {
     subject: Subject,
+    /// Where the settings stand that all questions are given.
+    origin: Origin,
     /// By name.
     questions: Vec<(String, Arc<serde_json::Value>, Request)>,
 }
@@ -83,7 +87,10 @@ struct Report<'a> {
 /// Measures, compares, prints and saves.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     // A file that can't be used is told before anything takes long.
-    let old = arguments.compare.as_deref().map(read_figures).transpose()?;
+    let old = arguments.compare.as_deref().map(|file| read_figures(file, &arguments.subject)).transpose()?;
+    if let Some(file) = &arguments.save {
+        opened::writable(file)?;
+    }
     let work = work(arguments)?;
     let figures = measure(&work, arguments.seconds)?;
     let gate = Gate { exact: arguments.max_regress, times: arguments.max_time_regress };
@@ -102,7 +109,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 fn measure(work: &Work, length: Duration) -> anyhow::Result<Figures> {
-    let Work { subject, questions } = work;
+    let Work { subject, questions, origin } = work;
     let tasks: Vec<Task<'_>> = questions
         .iter()
         .map(|(name, settings, request)| Task { name, settings: Arc::clone(settings), request })
@@ -116,7 +123,11 @@ fn measure(work: &Work, length: Duration) -> anyhow::Result<Figures> {
         });
     });
     figures.map_err(|error| {
-        let name = subject.file.as_ref().map_or_else(|| subject.name.clone(), |file| file.display().to_string());
+        let name = subject.shown();
+        let said = match &error {
+            BenchError::Load(error) => origin.refusal(&name, error),
+            BenchError::Decision { .. } | BenchError::Nothing | BenchError::Host(_) => format!("{name}: {error}"),
+        };
         let advice = match &error {
             BenchError::Load(error) => error.hint(),
             BenchError::Decision { .. } => {
@@ -125,46 +136,35 @@ fn measure(work: &Work, length: Duration) -> anyhow::Result<Figures> {
             BenchError::Nothing | BenchError::Host(_) => None,
         };
         match advice {
-            Some(advice) => hint::error(format!("{name}: {error}"), advice),
-            None => anyhow::anyhow!("{name}: {error}"),
+            Some(advice) => hint::error(said, advice),
+            None => anyhow::anyhow!("{said}"),
         }
     })
 }
 
 fn work(arguments: &Arguments) -> anyhow::Result<Work> {
-    let settings = arguments.settings.as_deref().map(read_settings).transpose()?.map(Arc::new);
+    let (settings, origin) = opened::settings(arguments.settings.as_deref())?.unzip();
+    let (settings, origin) = (settings.map(Arc::new), origin.unwrap_or(Origin::None));
     let Some(request) = &arguments.request else {
         let suite = cover::open(&arguments.subject, arguments.suite.as_deref())?;
         let with =
             |question: Question| (question.name, settings.clone().unwrap_or(question.settings), question.request);
-        return Ok(Work { questions: suite.questions.into_iter().map(with).collect(), subject: suite.subject });
+        return Ok(Work { questions: suite.questions.into_iter().map(with).collect(), subject: suite.subject, origin });
     };
-    let subject = Subject::open(&arguments.subject).map_err(|error| match error.hint() {
-        Some(advice) => hint::error(&error, advice),
-        None => anyhow::Error::new(error),
-    })?;
+    let subject = opened::subject(&arguments.subject)?;
     let draft = Draft::read_file(request)?;
     let name = request.file_name().map_or_else(|| "request".to_owned(), |name| name.to_string_lossy().into_owned());
     let request = draft.finish().map_err(|missing| anyhow::anyhow!("{}: {missing}", request.display()))?;
     let settings = settings.unwrap_or_else(|| Arc::new(serde_json::json!({})));
-    Ok(Work { subject, questions: vec![(name, settings, request)] })
+    Ok(Work { subject, questions: vec![(name, settings, request)], origin })
 }
 
-fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let node = yaml::parse(&text).map_err(|yaml::Malformed { line, message }| {
-        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-        anyhow::anyhow!("{}{line}: {message}", file.display())
-    })?;
-    Ok(node.to_json())
-}
-
-fn read_figures(file: &Path) -> anyhow::Result<Figures> {
+fn read_figures(file: &Path, subject: &Path) -> anyhow::Result<Figures> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     serde_json::from_str(&text).map_err(|error| {
         hint::error(
             format!("{}: not what --save writes: {error}", file.display()),
-            "write it anew: landfall policy bench … --save FILE",
+            format!("write it anew: landfall policy bench {} --save {}", words::quoted(subject), words::quoted(file)),
         )
     })
 }

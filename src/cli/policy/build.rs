@@ -10,10 +10,15 @@ use std::{
 use clap::Args;
 
 use crate::{
-    author::build::{self, Built, Options, Stage},
+    author::{
+        build::{self, Built, Options, Stage},
+        suite,
+    },
     cli::{
         hint,
         output::{self, Format},
+        policy::opened,
+        words,
     },
 };
 
@@ -23,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Flags of `landfall policy build`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy build policies/images\n  landfall policy build . --install\n  landfall policy build policies/images --out /tmp/images.wasm -o json\n\nExit status: 0 if there is a component that the controller would take, 1 if not."
+    after_help = "Examples:\n  landfall policy build only-signed-images\n  landfall policy build only-signed-images --install\n  landfall policy build only-signed-images --out only-signed-images.new.wasm -o json\n\nExit status: 0 if there is a component that the controller would take, 1 if not."
 )]
 pub struct Arguments {
     /// The policy folder: one with a Cargo.toml, a package.json or a policy.py
@@ -42,6 +47,9 @@ pub struct Arguments {
 
 /// Builds and prints what was built.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(file) = &arguments.out {
+        opened::writable(file)?;
+    }
     let options = Options { out: arguments.out.clone(), install: arguments.install };
     let (sender, receiver) = mpsc::channel();
     let teller = thread::spawn(move || tell(&receiver));
@@ -56,7 +64,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => anyhow::Error::new(error),
     })?;
     match arguments.output {
-        Format::Text => output::text_to_stdout(&text(&built, &arguments.folder.display().to_string())),
+        Format::Text => output::text_to_stdout(&text(&built, arguments)),
         Format::Json => output::json(&built),
     }
 }
@@ -88,7 +96,7 @@ fn line(stage: Stage) -> String {
     }
 }
 
-fn text(built: &Built, folder: &str) -> String {
+fn text(built: &Built, arguments: &Arguments) -> String {
     let mut text = format!(
         "module      {}\nfrom        {}\nfile        {}\nsize        {} bytes\ndigest      sha256:{}\n",
         built.name,
@@ -100,6 +108,17 @@ fn text(built: &Built, folder: &str) -> String {
     if let Some(reason) = &built.refuses_empty_settings {
         text += &format!("settings    needed: {reason}\n");
     }
-    text += &format!("\nnext: landfall policy test {folder}\n");
+    // A suite asks the component in its folder, and one that went elsewhere is not there.
+    let next = match (&arguments.out, &built.refuses_empty_settings) {
+        (Some(_), Some(_)) => None,
+        (Some(file), None) => Some(format!("check {}", words::quoted(file))),
+        (None, _) if arguments.folder.join(suite::FILE).exists() => {
+            Some(format!("test {}", words::quoted(&arguments.folder)))
+        }
+        (None, _) => None,
+    };
+    if let Some(next) = next {
+        text += &format!("\nnext: landfall policy {next}\n");
+    }
     text
 }

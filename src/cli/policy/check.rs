@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
-    author::check::{self, Report, Share, Sources, Unit},
+    author::{
+        check::{self, Report, Share, Unit},
+        stale::Sources,
+    },
     cli::{
         hint,
         output::{self, Format},
@@ -16,7 +19,7 @@ use crate::{
 /// Flags of `landfall policy check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy check policies/pod-security\n  landfall policy check images.wasm --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, also one that is older than its sources; 1 if not."
+    after_help = "Examples:\n  landfall policy check policies/pod-security\n  landfall policy check policies/images --settings images.yaml\n  landfall policy check builtin -o json\n\nExit status: 0 if the controller would take the module, also one that is older than its sources; 1 if not."
 )]
 pub struct Arguments {
     /// A .wasm file, a policy folder, or `builtin` for the module that evaluates namespaceRoles

@@ -24,6 +24,7 @@ use crate::{
     },
     policy::{
         host::Host,
+        inspect,
         module::{LoadError, Prepared},
     },
 };
@@ -38,7 +39,7 @@ const SETTINGS_SHOWN_MAX: usize = 50;
 /// Flags of `landfall policy cover`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Code is what the module itself consists of: which functions ran, and which arms of their branches were taken. It is measured\nfor any language, by marks that are put into a copy of the module; of an interpreter (JavaScript, Python) it says little, and is\nleft out. Rules are what it is configured with: each element of the settings that some answer depends on is covered.\n\nExamples:\n  landfall policy cover policies/images\n  landfall policy cover policies/images --min 80 --min-rules 100\n  landfall policy cover builtin --suite cases.yaml\n\nExit status: 0 if there is as much as is asked for, 1 if not."
+    after_help = "Code is what the module itself consists of: which functions ran, and which arms of their branches were taken. It is measured\nfor any language, by marks that are put into a copy of the module; of an interpreter (JavaScript, Python) it says little, and is\nleft out. Rules are what it is configured with: each element of the settings that some answer depends on is covered.\n\nExamples:\n  landfall policy cover policies/images\n  landfall policy cover policies/images --min 20 --min-rules 100\n  landfall policy cover builtin --suite policies/builtin/cases.yaml\n\nExit status: 0 if there is as much as is asked for, 1 if not."
 )]
 pub struct Arguments {
     /// A policy folder, its suite (cases.yaml), a .wasm file, or `builtin`
@@ -136,8 +137,12 @@ pub fn open(subject: &Path, suite: Option<&Path>) -> anyhow::Result<Suite> {
         let is_module = !subject.exists() || subject.extension().is_some_and(|extension| extension == "wasm");
         if is_module {
             let opened = Subject::open(subject);
-            return Err(match opened {
-                Ok(_) => hint::error(
+            return Err(match opened.map(|subject| inspect::inspect(&subject.bytes)) {
+                Ok(Err(unfit)) => {
+                    let said = format!("{}: {unfit}", subject.display());
+                    unfit.hint().map_or_else(|| anyhow::anyhow!("{said}"), |advice| hint::error(&said, advice))
+                }
+                Ok(Ok(())) => hint::error(
                     format!("{}: there is no suite beside a module alone", subject.display()),
                     "name one with --suite cases.yaml, or name the policy folder",
                 ),

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     author::{
         asking::{Asker, line},
-        diff::{Asked, Change, Comparison, Group, Kind, Side},
+        diff::{Asked, Change, Comparison, Group, Hindrance, Kind, LeftOut, Side, Source},
         generate::{Corpus, Generator},
         laws::saved,
         records::Records,
@@ -28,6 +28,7 @@ use crate::{
             asking,
             opened::{self, SignOfLife},
         },
+        style::{BAD, FAINT, WARNING, styled},
     },
     policy::{decision::MODULE_BUILTIN, host::Host, module::Prepared, store::Chain},
 };
@@ -40,7 +41,7 @@ const CORPUS_MAX: usize = 10_000;
 /// Flags of `landfall policy diff`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy diff old/images.wasm policies/images\n  landfall policy diff builtin builtin --old-settings old.yaml --new-settings new.yaml --records decisions.jsonl\n  landfall policy diff --old-config old.yaml --new-config new.yaml --records decisions.jsonl\n  landfall policy diff old.wasm new.wasm --fail-on loosened -o json\n\nAsked are the recorded requests, the questions of the suite, and generated ones; recorded requests have no pod.\n\nExit status: 0 if nothing changed that --fail-on names, 1 if something did."
+    after_help = "Examples:\n  landfall policy diff old.wasm policies/images\n  landfall policy diff builtin builtin --old-settings old.yaml --new-settings new.yaml\n  landfall policy diff --old-config old-config.yaml --new-config config.yaml --records decisions.jsonl\n  landfall policy diff old.wasm policies/images --fail-on loosened -o json\n\nAsked are the recorded requests, the questions of the suite, and generated ones. Records hold neither pods nor settings: those\nthat a module can't be asked about without are counted and left out.\n\nExit status: 0 if nothing changed that --fail-on names, 1 if something did."
 )]
 pub struct Arguments {
     /// The old module: a component, a policy folder, or `builtin`
@@ -118,9 +119,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let old_policies = arguments.old_policies.as_deref().or(arguments.policies.as_deref());
     let old_settings = arguments.old_settings.as_deref().or(arguments.settings.as_deref());
     let new_settings = arguments.new_settings.as_deref().or(arguments.settings.as_deref());
-    let old = load(&host, old_subject.as_ref(), old_settings, (arguments.old_config.as_ref(), old_policies))?;
+    let old_set = (arguments.old_config.as_ref(), old_policies);
     let new_set = (arguments.new_config.as_ref(), arguments.policies.as_deref());
-    let new = load(&host, new_subject.as_ref(), new_settings, new_set)?;
+    let (old, new) = match (
+        load(&host, old_subject.as_ref(), old_settings, old_set),
+        load(&host, new_subject.as_ref(), new_settings, new_set),
+    ) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(old), Err(new)) => anyhow::bail!("neither of the two loads\n  old: {old:#}\n  new: {new:#}"),
+        (Err(error), Ok(_)) => return Err(error.context("old")),
+        (Ok(_), Err(error)) => return Err(error.context("new")),
+    };
     let suite = match (&new_subject, &arguments.suite) {
         (Some(subject), named) => opened::suite(subject, named.as_deref())?,
         (None, Some(named)) => opened::suite(&Subject::builtin(), Some(named))?,
@@ -129,9 +138,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (mut old, mut new) = (side(&host, &old), side(&host, &new));
     let mut comparison = Comparison::default();
     ask_all(arguments, suite.as_ref(), new_subject.as_ref(), &mut |asked| comparison.ask(&mut old, &mut new, asked))?;
-    if comparison.asked == 0 {
-        return Err(hint::error("nothing was asked", "name --records or a --suite, or let some be --generated"));
-    }
+    must_be_comparable(&comparison)?;
     comparison.shrink(&mut old, &mut new);
     match arguments.output {
         Format::Text => output::text_to_stdout(&text(arguments, &comparison))?,
@@ -147,6 +154,51 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(if fails { Outcome::Unsuccessful } else { Outcome::Done })
 }
 
+/// Nothing that was asked is no comparison; nor is it, if the records that were named told nothing for want of settings.
+fn must_be_comparable(comparison: &Comparison) -> anyhow::Result<()> {
+    let refused = |source: Source| comparison.left_out.get(&(source, Hindrance::Refused));
+    let is_asked = |source: Source| comparison.asked_of.get(&source).is_some_and(|asked| *asked > 0);
+    if let Some(LeftOut { said, .. }) = refused(Source::Record).filter(|_| !is_asked(Source::Record)) {
+        return Err(hint::error(
+            format!("both refuse to be without settings, and records hold none: {said}"),
+            "name settings for both with --settings FILE, or for each with --old-settings and --new-settings",
+        ));
+    }
+    if comparison.asked > 0 {
+        return Ok(());
+    }
+    if let Some(LeftOut { said, .. }) = refused(Source::Case).or(refused(Source::Generated)) {
+        return Err(hint::error(
+            format!("both refuse all settings that were tried: {said}"),
+            "name settings that they take with --settings FILE, or a suite that has some with --suite FILE",
+        ));
+    }
+    if let Some(((_, hindrance), left_out)) = comparison.left_out.first_key_value() {
+        return Err(hint::error(
+            format!("nothing could be compared: {}", left_out_text(Source::Record, hindrance, left_out)),
+            "let some requests be --generated, or name a --suite whose cases have pods",
+        ));
+    }
+    Err(hint::error("nothing was asked", "name --records or a --suite, or let some be --generated"))
+}
+
+/// How many could not be asked, and why.
+fn left_out_text(source: Source, hindrance: &Hindrance, LeftOut { count, said }: &LeftOut) -> String {
+    let what = match source {
+        Source::Case => "cases",
+        Source::Record => "recorded requests",
+        Source::Generated => "generated requests",
+    };
+    match hindrance {
+        Hindrance::Refused => {
+            format!("{count} {what} were not asked: both refuse their settings, such as: {}", opened::cut(said))
+        }
+        Hindrance::NoPod(module) => {
+            format!("{count} {what} were not asked: {module} decides by the pod, and records hold none")
+        }
+    }
+}
+
 fn load(
     host: &Host,
     subject: Option<&Subject>,
@@ -156,9 +208,12 @@ fn load(
     let Some(subject) = subject else { return Ok(Loaded::Set(asking::chain_in_force(host, config, policies)?)) };
     let prepared = opened::prepared(host, subject)?;
     let settings = opened::settings(settings)?;
-    if let Some(settings) = &settings {
-        Asker::new(host, &prepared, &subject.name).start(settings).with_context(|| subject.name.clone())?;
+    if let Some((settings, origin)) = &settings
+        && let Err(error) = Asker::new(host, &prepared, &subject.name).start(settings)
+    {
+        anyhow::bail!("{}", origin.refusal(&subject.shown(), &error));
     }
+    let settings = settings.map(|(settings, _)| settings);
     Ok(Loaded::Module { name: subject.name.clone(), prepared, settings })
 }
 
@@ -188,7 +243,8 @@ fn ask_all(
     let nothing = Arc::new(json!({}));
     for question in suite.map(|suite| suite.questions.as_slice()).unwrap_or_default() {
         let from = format!("case {:?}", question.name);
-        ask(Asked { settings: Arc::clone(&question.settings), request: question.request.clone(), from });
+        let settings = Arc::clone(&question.settings);
+        ask(Asked { settings, request: question.request.clone(), from, source: Source::Case });
     }
     let mut corpus = match suite {
         Some(suite) => Corpus::of_questions(&suite.questions),
@@ -196,7 +252,7 @@ fn ask_all(
     };
     for file in [&arguments.settings, &arguments.old_settings, &arguments.new_settings].into_iter().flatten() {
         // Names in them are names to ask about.
-        corpus.settings.extend(opened::settings(Some(file))?.map(Arc::new));
+        corpus.settings.extend(opened::settings(Some(file))?.map(|(settings, _)| Arc::new(settings)));
     }
     for file in &arguments.records {
         let opened = File::open(file).with_context(|| file.display().to_string())?;
@@ -207,14 +263,15 @@ fn ask_all(
             if corpus.requests.len() < CORPUS_MAX {
                 corpus.requests.push(record.request.clone());
             }
-            ask(Asked { settings: Arc::clone(&nothing), request: record.request, from });
+            ask(Asked { settings: Arc::clone(&nothing), request: record.request, from, source: Source::Record });
         }
     }
     let mut generator = Generator::new(corpus, arguments.seed);
     for number in 0..arguments.generated {
         generator.dice.reseed([arguments.seed, number, 0, 0]);
-        let settings = Arc::new(generator.settings());
-        ask(Asked { settings, request: generator.request(), from: format!("generated request {number}") });
+        let (settings, request) = (Arc::new(generator.settings()), generator.request());
+        let from = format!("generated request {number}");
+        ask(Asked { settings, request, from, source: Source::Generated });
     }
     Ok(())
 }
@@ -224,8 +281,14 @@ fn text(arguments: &Arguments, comparison: &Comparison) -> String {
     for kind in Kind::ALL {
         let groups = comparison.groups.iter().filter(|(change, _)| change.kind == kind);
         for (Change { old, new, .. }, Group { count, example }) in groups {
-            text += &format!("{kind}: {old} -> {new}: {count} requests, such as\n");
-            let mut row = |name: &str, value: &str| text += &format!("  {name:8} {}\n", opened::cut(value));
+            let style = match kind {
+                Kind::Loosened => BAD,
+                Kind::Tightened | Kind::Code | Kind::Reason => WARNING,
+            };
+            text += &format!("{}: {old} -> {new}: {count} requests, such as\n", styled(style, kind));
+            let mut row = |name: &str, value: &str| {
+                text += &format!("  {} {}\n", styled(FAINT, format!("{name:8}")), opened::cut(value))
+            };
             row("request", &saved::written(&example.asked.request).to_string());
             if arguments.old_config.is_none() && arguments.settings.is_none() && arguments.old_settings.is_none() {
                 row("settings", &example.asked.settings.to_string());
@@ -235,6 +298,9 @@ fn text(arguments: &Arguments, comparison: &Comparison) -> String {
             row("from", &example.asked.from);
             text.push('\n');
         }
+    }
+    for ((source, hindrance), left_out) in &comparison.left_out {
+        text += &format!("{}: {}\n", styled(WARNING, "note"), left_out_text(*source, hindrance, left_out));
     }
     let counts = Kind::ALL.map(|kind| format!("{} {}", comparison.count(kind), kind.name()));
     text += &format!("{} requests asked: {}; seed {}\n", comparison.asked, counts.join(", "), arguments.seed);
@@ -257,8 +323,20 @@ fn json_of(arguments: &Arguments, comparison: &Comparison) -> Json {
             },
         })
     };
+    let left_out = |((source, hindrance), left_out): (&(Source, Hindrance), &LeftOut)| {
+        json!({
+            "source": source.name(),
+            "why": match hindrance {
+                Hindrance::Refused => "settingsRefused",
+                Hindrance::NoPod(_) => "noPod",
+            },
+            "count": left_out.count,
+            "message": left_out_text(*source, hindrance, left_out),
+        })
+    };
     json!({
         "asked": comparison.asked,
+        "notAsked": comparison.left_out.iter().map(left_out).collect::<Vec<_>>(),
         "seed": arguments.seed,
         "loosened": comparison.count(Kind::Loosened),
         "tightened": comparison.count(Kind::Tightened),

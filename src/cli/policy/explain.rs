@@ -20,7 +20,7 @@ use crate::{
 /// Flags of `landfall policy explain`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain policies/images --case \"registry of another team\"\n  landfall policy explain builtin --settings roles.yaml --workflow argo/w --target other/argo\n\nExit status: 0, whatever was decided; 1 if nothing can be asked."
+    after_help = "Examples:\n  landfall policy explain manifests/examples/multi-cluster-denied.yaml\n  landfall policy explain policies/images --case \"by tag in production\"\n  landfall policy explain builtin --settings roles.yaml --workflow argo/w --target other/argo\n\nExit status: 0, whatever was decided; 1 if nothing can be asked."
 )]
 pub struct Arguments {
     #[command(flatten)]

@@ -1,8 +1,11 @@
 //! `landfall policy fuzz`: does a module keep the laws that every module should?
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use clap::{Args, builder::PossibleValuesParser};
+use clap::{Args, builder::PossibleValuesParser, value_parser};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
             run::{self, Broken, Findings, Plan},
             saved,
         },
+        origin::Origin,
         subject::Subject,
         suite::Suite,
     },
@@ -21,6 +25,8 @@ use crate::{
         Outcome, hint,
         output::{self, Format},
         policy::opened::{self, SignOfLife},
+        style::{BAD, FAINT, GOOD, HINT, WARNING, styled},
+        words,
     },
     policy::{decision::MODULE_BUILTIN, host::Host},
 };
@@ -35,7 +41,7 @@ const SEED_LIMIT: u64 = 1_000_000;
 /// Flags of `landfall policy fuzz`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy fuzz policies/images\n  landfall policy fuzz builtin --seconds 60\n  landfall policy fuzz deny.wasm --settings deny.yaml --law garbage --seed 7\n\nSettings and requests are made from those of the suite: the more it has, the more is tried.\nWhat breaks a law is shrunk to the smallest case and saved as a suite that `landfall policy test` runs.\n\nExit status: 0 if every law holds, 1 if one is broken."
+    after_help = "Examples:\n  landfall policy fuzz policies/images\n  landfall policy fuzz builtin --seconds 10\n  landfall policy fuzz policies/images --settings images.yaml --law garbage --seed 7\n\nSettings and requests are made from those of the suite: the more it has, the more is tried.\nWhat breaks a law is shrunk to the smallest case and saved as a suite that `landfall policy test` runs.\n\nA law for which no trial could be made is not tried: that is told, and fails if the law is named with --law.\n\nExit status: 0 if every law that was tried holds, 1 if one is broken, or was asked for and not tried."
 )]
 pub struct Arguments {
     /// The component, a policy folder, or `builtin`
@@ -56,10 +62,10 @@ pub struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// How many runs: each puts one request with one set of settings to every law [default: 1000, or no end with --seconds]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     runs: Option<u64>,
     /// Stop after this time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Make this run only, to have what it found again
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["runs", "seconds"])]
@@ -85,23 +91,53 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let settings = opened::settings(arguments.settings.as_deref())?;
     let suite = opened::suite(&subject, arguments.suite.as_deref())?;
     let plan = plan(arguments, suite.as_ref())?;
-    let corpus = corpus(&subject, suite.as_ref(), settings);
+    let folder = folder(arguments, &subject);
+    opened::makeable(&folder)?;
+    let origins = origins(settings.as_ref(), suite.as_ref());
+    let corpus = corpus(&subject, suite.as_ref(), settings.map(|(settings, _)| settings));
     let host = Host::new()?;
     let prepared = opened::prepared(&host, &subject)?;
     let mut asker = Asker::new(&host, &prepared, &subject.name);
-    must_take_one(&asker, &subject, &corpus)?;
+    must_take_one(&asker, &subject, &corpus, &origins)?;
     let mut generator = Generator::new(corpus, plan.seed);
     let mut sign = SignOfLife::start();
     let findings = run::run(&mut asker, &mut generator, &plan, &mut |at| {
         sign.show(|| format!("{} runs, {} decisions", at.runs, at.decisions));
     });
     drop(sign);
-    let reported = report(arguments, &subject, &plan, &findings)?;
+    let reported = report(arguments, (&subject, &folder), &plan, &findings)?;
     match arguments.output {
         Format::Text => output::text_to_stdout(&text(&subject, &plan, &findings, &reported))?,
         Format::Json => output::json(&json_of(&subject, &plan, &findings, &reported))?,
     }
-    Ok(if findings.broken.is_empty() { Outcome::Done } else { Outcome::Unsuccessful })
+    let is_missed = |(law, trials): &(Law, u64)| *trials == 0 && arguments.law.iter().any(|name| name == law.name());
+    let tried_none = findings.trials.iter().all(|(_, trials)| *trials == 0);
+    let good = findings.broken.is_empty() && !tried_none && !findings.trials.iter().any(is_missed);
+    Ok(if good { Outcome::Done } else { Outcome::Unsuccessful })
+}
+
+/// Where what is found is saved.
+fn folder(arguments: &Arguments, subject: &Subject) -> PathBuf {
+    match (&arguments.save, &subject.folder) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(folder)) => folder.join(FOLDER),
+        (None, None) => PathBuf::from(FOLDER),
+    }
+}
+
+/// Where the settings stand that there is to start from.
+fn origins(settings: Option<&(Json, Origin)>, suite: Option<&Suite>) -> Vec<(Json, Origin)> {
+    if let Some(known) = settings {
+        return vec![known.clone()];
+    }
+    let questions = suite.into_iter().flat_map(|suite| suite.questions.iter().map(move |question| (suite, question)));
+    let mut origins: Vec<(Json, Origin)> = Vec::new();
+    for (suite, question) in questions {
+        if !origins.iter().any(|(settings, _)| *settings == *question.settings) {
+            origins.push((Json::clone(&question.settings), suite.origin(question.line)));
+        }
+    }
+    origins
 }
 
 fn laws() -> PossibleValuesParser {
@@ -141,18 +177,27 @@ fn corpus(subject: &Subject, suite: Option<&Suite>, settings: Option<Json>) -> C
 }
 
 /// Where the module takes nothing that there is to start from, nothing would be tried.
-fn must_take_one(asker: &Asker<'_>, subject: &Subject, corpus: &Corpus) -> anyhow::Result<()> {
+fn must_take_one(
+    asker: &Asker<'_>,
+    subject: &Subject,
+    corpus: &Corpus,
+    origins: &[(Json, Origin)],
+) -> anyhow::Result<()> {
     let mut refused = None;
     for settings in &corpus.settings {
         match asker.start(settings) {
             Ok(_) => return Ok(()),
-            Err(error) => refused = Some(error),
+            Err(error) => refused = Some((settings, error)),
         }
     }
     match refused {
         None => Ok(()),
-        Some(error) => Err(hint::error(
-            format!("{}: {error}", subject.name),
+        Some((settings, error)) => Err(hint::error(
+            origins
+                .iter()
+                .find(|(known, _)| known == settings.as_ref())
+                .map_or(&Origin::None, |(_, origin)| origin)
+                .refusal(&subject.shown(), &error),
             "name settings that it takes with --settings FILE, or a suite that has some with --suite FILE",
         )),
     }
@@ -160,19 +205,14 @@ fn must_take_one(asker: &Asker<'_>, subject: &Subject, corpus: &Corpus) -> anyho
 
 fn report<'a>(
     arguments: &Arguments,
-    subject: &Subject,
+    (subject, folder): (&Subject, &Path),
     plan: &Plan,
     findings: &'a Findings,
 ) -> anyhow::Result<Vec<Reported<'a>>> {
-    let folder = match (&arguments.save, &subject.folder) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(folder)) => folder.join(FOLDER),
-        (None, None) => PathBuf::from(FOLDER),
-    };
     let mut reported = Vec::new();
     for broken in &findings.broken {
         let command = again(arguments, plan, broken);
-        let file = saved::save(&folder, subject, plan.seed, broken, &command)
+        let file = saved::save(folder, subject, plan.seed, broken, &command)
             .map_err(|error| anyhow::anyhow!("saving to {}: {error}", folder.display()))?;
         reported.push(Reported { broken, command, file });
     }
@@ -181,10 +221,10 @@ fn report<'a>(
 
 /// The command that finds it again.
 fn again(arguments: &Arguments, plan: &Plan, broken: &Broken) -> String {
-    let mut command = format!("landfall policy fuzz {}", arguments.module.display());
+    let mut command = format!("landfall policy fuzz {}", words::quoted(&arguments.module));
     let mut flag = |name: &str, file: &Option<PathBuf>| {
         if let Some(file) = file {
-            command += &format!(" --{name} {}", file.display());
+            command += &format!(" --{name} {}", words::quoted(file));
         }
     };
     flag("suite", &arguments.suite);
@@ -199,8 +239,13 @@ fn text(subject: &Subject, plan: &Plan, findings: &Findings, reported: &[Reporte
     }
     for (law, trials) in &findings.trials {
         let broken = findings.broken.iter().any(|broken| broken.law == *law);
-        let said = if broken { "BROKEN" } else { "holds" };
-        text += &format!("{:13} {said:6}  {trials} trials\n", law.name());
+        text += &match (broken, trials) {
+            (true, _) => format!("{:13} {}  {trials} trials\n", law.name(), styled(BAD, "BROKEN")),
+            (false, 0) => {
+                format!("{:13} {}: {}\n", law.name(), styled(WARNING, "not tried"), not_tried(*law, findings))
+            }
+            (false, _) => format!("{:13} {}   {trials} trials\n", law.name(), styled(GOOD, "holds")),
+        };
     }
     let (taken, refused) = (findings.settings_taken, findings.settings_refused);
     text += &format!(
@@ -212,6 +257,17 @@ fn text(subject: &Subject, plan: &Plan, findings: &Findings, reported: &[Reporte
         plan.seed
     );
     text
+}
+
+/// Why there was no trial of a law.
+fn not_tried(law: Law, findings: &Findings) -> String {
+    if findings.runs == 0 {
+        "there was no time for a run".to_owned()
+    } else if findings.settings_taken == 0 {
+        "the module took none of the settings that were generated".to_owned()
+    } else {
+        format!("it takes {}, and there were none in {} runs", law.takes(), findings.runs)
+    }
 }
 
 fn broken_text(Reported { broken, command, file }: &Reported<'_>) -> String {
@@ -228,14 +284,18 @@ fn broken_text(Reported { broken, command, file }: &Reported<'_>) -> String {
     rows.push(("found".to_owned(), format!("in run {run}, made smaller in {shrinking} trials")));
     rows.push(("saved".to_owned(), file.display().to_string()));
     rows.push(("again".to_owned(), command.clone()));
-    let mut text = format!("error: law `{}` is broken: {}\n", law.name(), opened::cut(&breach.sentence));
+    let error = styled(BAD, "error");
+    let mut text = format!("{error}: law `{}` is broken: {}\n", law.name(), opened::cut(&breach.sentence));
     for (name, value) in rows {
-        text += &format!("  {name}: {value}\n");
+        text += &format!("  {}: {value}\n", styled(FAINT, name));
     }
+    let hint = styled(HINT, "hint");
+    text +=
+        &format!("  {hint}: this fails until the module keeps the law: landfall policy test {}\n", words::quoted(file));
     if let Some(unless) = law.unless() {
         let name = law.name();
         text +=
-            &format!("  hint: {unless}: say so in cases.yaml with `laws: {{{name}: false}}`, or --without {name}\n");
+            &format!("  {hint}: {unless}: say so in cases.yaml with `laws: {{{name}: false}}`, or --without {name}\n");
     }
     text.push('\n');
     text
@@ -257,7 +317,12 @@ fn json_of(subject: &Subject, plan: &Plan, findings: &Findings, reported: &[Repo
             "again": command,
         })
     };
-    let law = |(law, trials): &(Law, u64)| json!({ "law": law.name(), "trials": trials, "holds": findings.broken.iter().all(|broken| broken.law != *law) });
+    let law = |(law, trials): &(Law, u64)| {
+        // What was not tried neither holds nor is broken.
+        let holds = (*trials > 0).then(|| findings.broken.iter().all(|broken| broken.law != *law));
+        let why = (*trials == 0).then(|| not_tried(*law, findings));
+        json!({ "law": law.name(), "trials": trials, "holds": holds, "notTried": why })
+    };
     json!({
         "module": subject.name,
         "seed": plan.seed,

@@ -10,6 +10,7 @@ use crate::{
     cli::{
         hint,
         output::{self, Format},
+        words,
     },
 };
 
@@ -62,8 +63,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn text(folder: &Path, language: Language, files: &[&str]) -> String {
-    let folder = folder.display();
-    let mut text = format!("a policy module in {language}: {folder}\n");
+    let mut text = format!("a policy module in {language}: {}\n", folder.display());
+    let folder = words::quoted(folder);
     for file in files {
         text += &format!("  {file}\n");
     }

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     author::{
         asking::line as answer_line,
+        origin::Origin,
         replay::{self, Difference, Findings, Missing, SHOWN_MAX},
     },
     cli::{
@@ -23,6 +24,7 @@ use crate::{
             asking,
             opened::{self, SignOfLife},
         },
+        style::{BAD, WARNING, styled},
     },
     policy::{
         decision::Mode,
@@ -37,7 +39,7 @@ const DIGEST_SHOWN: usize = 12;
 /// Flags of `landfall policy replay`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy replay decisions.jsonl --policies ./policies --config workflow-controller-configmap.yaml\n  landfall policy replay decisions.jsonl --module builtin --settings roles.yaml\n  kubectl logs deploy/landfall | grep setDigest | landfall policy replay - --config configmap.yaml\n\nA module that is not here with the digest and the settings of the record is named, not asked. A record holds no pod: what a module said that was given one can't be had again.\n\nExit status: 0 if all that could be compared is the same, 1 if something is not, a line can't be read, or nothing could be compared."
+    after_help = "Examples:\n  landfall policy replay decisions.jsonl --config config.yaml\n  landfall policy replay decisions.jsonl --config config.yaml --policies modules -o json\n  grep setDigest controller.log | landfall policy replay - --config config.yaml\n\nA module that is not here with the digest and the settings of the record is named, not asked. A record holds no pod: what a module said that was given one can't be had again.\n\nExit status: 0 if all that could be compared is the same, 1 if something is not, a line can't be read, or nothing could be compared."
 )]
 pub struct Arguments {
     /// Files with decision records, one a line; `-` is standard input
@@ -90,17 +92,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn module_alone(host: &Host, path: &Path, settings: Option<&Path>) -> anyhow::Result<Chain> {
     let subject = opened::subject(path)?;
-    let settings = opened::settings(settings)?.unwrap_or_else(|| json!({}));
+    let (settings, origin) = opened::settings(settings)?.unwrap_or_else(|| (json!({}), Origin::None));
     let prepared = opened::prepared(host, &subject)?;
-    let module = prepared.configure(host, &subject.name, &settings).with_context(|| subject.name.clone())?;
+    let module = prepared
+        .configure(host, &subject.name, &settings)
+        .map_err(|error| anyhow::anyhow!("{}", origin.refusal(&subject.shown(), &error)))?;
     Ok(Chain::new(0, vec![Member { module: Arc::new(module), mode: Mode::Enforce }]))
 }
 
 fn text(chain: &Chain, findings: &Findings) -> String {
     let mut text = String::new();
     let mut line = |said: String| text += &format!("{said}\n");
+    let (error, note) = (styled(BAD, "error"), styled(WARNING, "note"));
     for Difference { place, id, module, recorded, now, record } in &findings.differences {
-        line(format!("error: {place}: record {id}: {module} decides differently: {}", record.request));
+        line(format!("{error}: {place}: record {id}: {module} decides differently: {}", record.request));
         line(format!("  recorded: {}", opened::cut(&answer_line(recorded))));
         line(format!("  now:      {}", opened::cut(&answer_line(now))));
     }
@@ -108,30 +113,30 @@ fn text(chain: &Chain, findings: &Findings) -> String {
         line(format!("… {} differences in all", findings.different));
     }
     for malformed in &findings.malformed_lines {
-        line(format!("error: {}: not a decision record: {}", malformed.place, malformed.message));
+        line(format!("{error}: {}: not a decision record: {}", malformed.place, malformed.message));
     }
     for (digest, count) in &findings.other_sets {
         let digest = if digest.is_empty() { "none" } else { short(digest) };
         line(format!(
-            "note: {count} records were decided by another set: {digest}; this one is {}",
+            "{note}: {count} records were decided by another set: {digest}; this one is {}",
             short(&chain.digest)
         ));
     }
     for (missing, count) in &findings.missing {
-        line(format!("note: {}", said_of(missing, *count)));
+        line(format!("{note}: {}", said_of(missing, *count)));
     }
     for (module, count) in &findings.with_pod {
         line(format!(
-            "note: {module} was given the pod {count} times: no record holds it, so these can't be had again"
+            "{note}: {module} was given the pod {count} times: no record holds it, so these can't be had again"
         ));
     }
     if findings.by_host > 0 {
-        line(format!("note: {} records were decided before any module was asked", findings.by_host));
+        line(format!("{note}: {} records were decided before any module was asked", findings.by_host));
     }
     let Findings { records, compared, different, malformed, .. } = findings;
     line(format!("{records} records, {compared} answers compared: {different} different, {malformed} lines malformed"));
     if *compared == 0 {
-        line("error: nothing could be compared".to_owned());
+        line(format!("{error}: nothing could be compared"));
     }
     text
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::cli::binary::{file, run, text};
+use crate::{
+    cli::binary::{file, run, text},
+    support::modules,
+};
 
 const OLD: &str = "
 roles:
@@ -85,4 +88,50 @@ fn records_of_a_run_are_the_same_when_they_are_made_again() {
     }
     let json = replay(&["--config", example, "-o", "json"]).json();
     assert_eq!((json["different"].as_u64(), json["malformed"].as_u64()), (Some(1), Some(2)), "{json:#}");
+}
+
+/// Records of a run hold neither the settings that the modules had nor the pods that they looked at.
+#[test]
+fn what_a_module_cannot_be_asked_about_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("decisions.jsonl");
+    let example = "manifests/examples/multi-cluster.yaml";
+    let ended = run(&["local", "run", example, "--decision-records", text(&records)]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let count = fs::read_to_string(&records).unwrap().lines().count();
+    let (_settings_folder, settings) =
+        file("images.yaml", "rules: [{targets: ['*/*'], images: ['**']}, {targets: ['@home/*'], images: [a]}]\n");
+    let diff = |one: &str, other: &str, flags: &[&str]| {
+        run(&[&["policy", "diff", one, other, "--records", text(&records)][..], flags].concat())
+    };
+    let images = "policies/images";
+
+    let ended = diff(images, images, &["--settings", text(&settings), "--generated", "20"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let note =
+        format!("note: {count} recorded requests were not asked: images decides by the pod, and records hold none\n");
+    assert!(ended.stdout.contains(&note), "{}", ended.stdout);
+    let json = diff(images, images, &["--settings", text(&settings), "--generated", "20", "-o", "json"]).json();
+    let left_out = &json["notAsked"][0];
+    assert_eq!(
+        (&left_out["source"], &left_out["why"], left_out["count"].as_u64()),
+        (&"record".into(), &"noPod".into(), Some(count as u64))
+    );
+
+    // With nothing else to ask, there is no comparison.
+    let none = folder.path().join("deny.wasm");
+    fs::write(&none, modules::DENY_ALL).unwrap();
+    let (_suite_folder, suite) = file("cases.yaml", "module: builtin\nrefused: [{name: one, settings: {a: 1}}]\n");
+    let alone = ["--generated", "0", "--suite", text(&suite)];
+    let ended = diff(text(&none), images, &[&alone[..], &["--settings", text(&settings)]].concat());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+
+    // Both want settings, and are not the same for it.
+    let ended = diff(images, images, &["--generated", "20", "--suite", text(&suite)]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let missing = "refuses its settings: missing field `rules`";
+    let expected = format!(
+        "error: both refuse to be without settings, and records hold none: old: {missing}; new: {missing}\n\nhint: name settings"
+    );
+    assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
 }

@@ -172,3 +172,24 @@ fn a_suite_says_which_laws_are_not_meant_to_hold() {
     let error = Suite::read(&path).unwrap_err().to_string();
     assert!(error.contains("laws.monoton: unknown field, did you mean \"monotone\"?"), "{error}");
 }
+
+#[test]
+fn a_law_without_a_trial_does_not_hold() {
+    let fuzz = |flags: &[&str]| {
+        binary::run(&[&["policy", "fuzz", "policies/pod-security", "--seed", "1"][..], flags].concat())
+    };
+    let note =
+        "tenants       not tried: it takes settings with an element that names a namespace which requests of the suite";
+    // That is told, and no failure as long as nobody asked for that law.
+    let ended = fuzz(&["--runs", "1"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains(note), "{}", ended.stdout);
+    let ended = fuzz(&["--runs", "1", "--law", "tenants", "-o", "json"]);
+    assert_eq!(ended.code, Some(1));
+    let law = &ended.json()["laws"][0];
+    assert_eq!((&law["law"], &law["holds"]), (&"tenants".into(), &serde_json::Value::Null), "{law:#}");
+    for flag in ["--runs", "--seconds"] {
+        let ended = fuzz(&[flag, "0"]);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    }
+}

@@ -213,6 +213,9 @@ fn a_decision_is_explained_down_to_the_setting() {
         ended[1].stderr,
         "error: suite/cases.yaml: there is no case \"at hom\"\n\nhint: did you mean \"at home\"?\n"
     );
+    let ended = &in_folder(SUITE, &[&["policy", "explain", "suite", "--case", "?"]])[0];
+    let expected = "error: suite/cases.yaml: there is no case \"?\"\n\nhint: there are: \"at home\", \"of another\", ";
+    assert!(ended.stderr.starts_with(expected), "{}", ended.stderr);
 }
 
 #[test]
@@ -231,4 +234,106 @@ fn every_policy_has_a_suite_and_passes_it() {
     let arguments: Vec<_> = ["policy", "test"].into_iter().chain(folders.iter().map(String::as_str)).collect();
     let ended = run(&arguments);
     assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn what_has_no_suite_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    let suite = "module: builtin\ncases: [{name: one, request: {workflow: a/b, target: c/d}, expect: deny}]\n";
+    write("good/cases.yaml", suite);
+    write("templates/cases.yaml", &suite.replace("module: builtin\n", ""));
+    write("sdk/README.md", "");
+    write("README.md", "");
+    write("garbage.wasm", "garbage\n");
+    let check = |arguments: &str, code: i32, out: &str, error: &str| {
+        let words: Vec<&str> = ["policy"].into_iter().chain(arguments.split(' ')).collect();
+        let output = crate::cli::binary::landfall(&words).current_dir(folder.path()).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(code), "{arguments}\n{stdout}{stderr}");
+        assert!(without_times(&stdout).ends_with(out) && stderr == error, "{arguments}\n{stdout}{stderr}");
+    };
+    let left_out = "README.md: left out, there is no cases.yaml\nsdk: left out, there is no cases.yaml\n\
+                    templates: left out, there is neither a module nor sources of one\n";
+    check("test README.md good sdk templates", 0, "ok: 1 suite, 1 question, N time\n", left_out);
+    check("test .", 0, "ok: 1 suite, 1 question, N time\n", "");
+    check("test templates", 1, "failed: 0 of 0 questions not as expected, 1 of 1 suite not good\n", "");
+    check(
+        "test README.md",
+        1,
+        "",
+        "error: README.md: not a suite\n\nhint: name a policy folder, or a suite: a file of YAML such as cases.yaml\n",
+    );
+    check(
+        "test sdk",
+        1,
+        "",
+        "error: sdk: there is no cases.yaml\n\nhint: name a policy folder, or make one: landfall policy new my-policy --lang rust\n",
+    );
+    check(
+        "test garbage.wasm",
+        1,
+        "",
+        "error: garbage.wasm: a module alone has no suite\n\nhint: write a suite that begins with `module: garbage.wasm`, and name its file\n",
+    );
+    check(
+        "test builtin",
+        1,
+        "",
+        "error: builtin: the built-in module has no suite of its own on this machine\n\nhint: write one that begins with `module: builtin`, and name its file\n",
+    );
+    check("test good --filter one", 0, "ok: 1 suite, 1 question, N time\n", "");
+    check(
+        "test good --filter two",
+        1,
+        "",
+        "error: no case has \"two\" in its name\n\nhint: good/cases.yaml has: \"one\"\n",
+    );
+    let garbage = "error: garbage.wasm: not a WebAssembly component: the file begins with \"garbage\\n\"\n\n\
+                   hint: only binary components are read; text (.wat) and precompiled modules (.cwasm) are not\n";
+    check("cover garbage.wasm", 1, "", garbage);
+    check("check garbage.wasm", 1, "", garbage);
+    check("check bultin", 1, "", "error: bultin: no such file or folder\n\nhint: did you mean `builtin`?\n");
+}
+
+#[test]
+fn new_folders_have_names_of_modules() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("my-own");
+    fs::create_dir(&named).unwrap();
+    let check = |at: &std::path::Path, name: &str, code: i32, expected: &str| {
+        let arguments = ["policy", "new", name, "--lang", "js"];
+        let output = crate::cli::binary::landfall(&arguments).current_dir(at).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(code), "{stdout}{stderr}");
+        assert!(format!("{stdout}{stderr}").starts_with(expected), "{stdout}{stderr}");
+    };
+    check(&named, ".", 0, "a policy module in JavaScript: .\n");
+    assert!(fs::read_to_string(named.join("README.md")).unwrap().starts_with("# my-own\n"));
+    let full =
+        "there is something in it already\n\nhint: name the new module: landfall policy new only-signed-images\n";
+    check(&named, ".", 1, &format!("error: .: {full}"));
+    check(&named, "/", 1, &format!("error: /: {full}"));
+    check(
+        folder.path(),
+        "my-own",
+        1,
+        "error: my-own: there is something in it already\n\nhint: name a folder that doesn't exist yet",
+    );
+    check(
+        folder.path(),
+        "My_Own",
+        1,
+        "error: \"My_Own\" can't be the name of a module: it doesn't begin with a small letter\n\nhint: how about \"my-own\"?\n",
+    );
+    check(
+        folder.path(),
+        "builtin",
+        1,
+        "error: \"builtin\" can't be the name of a module: it stands for something else in decisions\n\nhint: begin",
+    );
 }

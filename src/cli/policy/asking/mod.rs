@@ -4,11 +4,10 @@ pub mod unfold;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -18,10 +17,10 @@ use crate::{
         workflow::Workflow,
     },
     author::{
-        chain::{Chain, ChainError, Origin},
+        chain::{Chain, ChainError},
+        origin::{Origin, read_settings},
         question::{self, Draft, QuestionError},
-        subject::{Subject, SubjectError},
-        suite::{Suite, SuiteError, place},
+        suite::{Suite, SuiteError},
     },
     cli::{
         hint,
@@ -29,12 +28,13 @@ use crate::{
             files::{self, Object},
             names::Names,
         },
+        policy::opened,
+        words,
     },
     policy::{
         config::{KEY_NAMESPACE_ROLES, KEY_POLICIES},
         host::Host,
         request::Request,
-        yaml,
     },
 };
 
@@ -134,7 +134,7 @@ pub fn prepare(host: &Host, arguments: &Arguments) -> anyhow::Result<Asking> {
                         "{}: a file with a Workflow is put to the chain of modules that its ConfigMap names",
                         subject.display()
                     ),
-                    "to put it to one module: landfall policy run MODULE --for FILE",
+                    format!("to put it to one module: landfall policy run builtin --for {}", words::quoted(subject)),
                 ));
             }
             of_chain(host, arguments, Some(subject))
@@ -163,13 +163,14 @@ fn of_subject(host: &Host, arguments: &Arguments, path: &Path) -> anyhow::Result
     let mut draft = Draft::default();
     let (mut name, mut request) = (None, None);
     let subject = match &arguments.case {
-        None => Subject::open(path).map_err(subject_error)?,
+        None => opened::subject(path)?,
         Some(case) => {
             let suite = Suite::read(path).map_err(suite_error)?;
             let found = find_case(&suite, case)?;
-            let origin = origin_of_case(&suite, found.line);
+            let origin = suite.origin(found.line);
             settings = (serde_json::Value::clone(&found.settings), origin);
             (name, request) = (Some(found.name.clone()), Some(found.request.clone()));
+            opened::warn_if_stale(&suite.subject);
             suite.subject
         }
     };
@@ -236,7 +237,14 @@ fn chain_of_objects(host: &Host, objects: &[Object], names: &Names, policies: Op
     let texts = configuration(objects)?;
     let text = |key: &str| texts.get(key).map(String::as_str);
     let texts = [text(KEY_NAMESPACE_ROLES), text(KEY_POLICIES)];
-    Chain::of_config(host, &names.settings.policy, texts, policies).map_err(chain_error)
+    Chain::of_config(host, &names.settings.policy, texts, policies).map_err(|error| {
+        // The line is one of a text in the ConfigMap, so that the file alone is named beside it.
+        let file = objects.iter().find(|object| object.is_configuration()).map(|object| &object.origin);
+        match (&error, file) {
+            (ChainError::Settings { .. }, Some(origin)) => chain_error(error).context(origin.to_string()),
+            _ => chain_error(error),
+        }
+    })
 }
 
 fn configuration_in(file: &PathBuf) -> anyhow::Result<Object> {
@@ -267,38 +275,16 @@ fn unfolded(
     Ok((questions, course))
 }
 
-fn origin_of_case(suite: &Suite, line: u64) -> Origin {
-    let file = suite.file.clone();
-    match fs::read_to_string(&file).ok().and_then(|text| place::settings_of(&text, line)) {
-        Some(root) => Origin::File { file, root },
-        None => Origin::Case { file, line },
-    }
-}
-
 fn find_case<'s>(suite: &'s Suite, name: &str) -> anyhow::Result<&'s crate::author::question::Question> {
     let Some(found) = suite.questions.iter().find(|question| question.name == name) else {
         let names: Vec<&str> = suite.questions.iter().map(|question| question.name.as_str()).collect();
         let advice = match crate::policy::config::reader::nearest(name, &names) {
             Some(other) => format!("did you mean {other:?}?"),
-            None => "`landfall policy test -o json` lists the names".to_owned(),
+            None => format!("there are: {}", suite.names_listed()),
         };
         return Err(hint::error(format!("{}: there is no case {name:?}", suite.file.display()), advice));
     };
     Ok(found)
-}
-
-/// The settings in a file of YAML or JSON, and where they stand.
-///
-/// # Errors
-/// It can't be read, or is neither.
-pub fn read_settings(file: &Path) -> anyhow::Result<(serde_json::Value, Origin)> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    match yaml::parse(&text) {
-        Ok(root) => Ok((root.to_json(), Origin::File { file: file.to_owned(), root })),
-        Err(yaml::Malformed { line, message }) => {
-            bail!("{}{}: {message}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())
-        }
-    }
 }
 
 fn configuration(objects: &[Object]) -> anyhow::Result<BTreeMap<String, String>> {
@@ -344,13 +330,6 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("not NAME=VALUE, such as team=a".to_owned()),
-    }
-}
-
-fn subject_error(error: SubjectError) -> anyhow::Error {
-    match error.hint() {
-        Some(advice) => hint::error(&error, advice),
-        None => error.into(),
     }
 }
 

@@ -4,14 +4,15 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::{
     author::suite::{
-        Suite, SuiteError,
+        Suite, SuiteError, place,
         run::{CaseResult, Problem, Report, Said},
         snapshot,
     },
     cli::{
         policy::test::{Ended, Snapshot, Tested},
         snippet::{self, Shown},
-        style::{BAD, FAINT, GOOD, STRONG, styled, time},
+        style::{BAD, FAINT, GOOD, HINT, STRONG, styled, time},
+        words,
     },
     policy::decision::Answer,
 };
@@ -25,7 +26,7 @@ pub fn suite(tested: &Tested) -> String {
     match &tested.outcome {
         Ended::Unread(error) => format!("{path}  {}\n\n{}", styled(BAD, "not run"), unread(error)),
         Ended::Failed { what, hint } => {
-            let hint = hint.as_ref().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+            let hint = hint.as_ref().map(|hint| format!("{}: {hint}\n", styled(HINT, "hint"))).unwrap_or_default();
             format!("{path}  {}\n\n{}: {what}\n{hint}\n", styled(BAD, "not run"), styled(BAD, "error"))
         }
         Ended::Ran { suite, report, snapshot } => {
@@ -89,12 +90,18 @@ fn failure(tested: &Tested, suite: &Suite, result: &CaseResult) -> String {
         Said::Answered(Answer::Failed { code, reason }) => {
             (format!("{code}: the module gave no answer"), vec![reason.clone()])
         }
-        Said::Refused(message) => ("the settings are refused".to_owned(), vec![format!("configure: {message}")]),
+        Said::Refused(message) => {
+            let place = suite.origin(result.line).place_of(message);
+            let place = place.map(|place| format!("the settings stand at {place}"));
+            let notes = [format!("configure: {message}")].into_iter().chain(place);
+            ("the settings are refused".to_owned(), notes.collect())
+        }
         Said::Configured => ("the settings are taken".to_owned(), Vec::new()),
     };
     let help = match problem {
         Problem::NotAllowed | Problem::Allowed { .. } | Problem::OtherCode { .. } | Problem::OtherReason { .. } => {
-            Some(format!("see why: landfall policy explain {} --case {:?}", tested.path.display(), result.name))
+            let (path, name) = (words::quoted(&tested.path), words::word(&result.name));
+            Some(format!("see why: landfall policy explain {path} --case {name}"))
         }
         Problem::NotConfigured => Some("what must be refused stands under `refused`".to_owned()),
         Problem::NoAnswer => Some("a module that traps denies as well; if that is meant, expect this code".to_owned()),
@@ -106,6 +113,7 @@ fn failure(tested: &Tested, suite: &Suite, result: &CaseResult) -> String {
         file: suite.file.display().to_string(),
         text: &suite.text,
         line: Some(result.line),
+        span: None,
         label,
         notes,
         help,
@@ -123,12 +131,13 @@ fn unread(error: &SuiteError) -> String {
                 };
                 let file = file.display().to_string();
                 let (label, notes) = (String::new(), Vec::new());
-                snippet::render(&Shown { title, file, text, line: mistake.line, label, notes, help: None }) + "\n"
+                let span = mistake.line.and_then(|line| place::span(text, &mistake.path, line));
+                snippet::render(&Shown { title, file, text, line: mistake.line, span, label, notes, help: None }) + "\n"
             };
             mistakes.iter().map(show).collect()
         }
         SuiteError::Missing { .. } | SuiteError::Unreadable { .. } | SuiteError::Subject(_) => {
-            let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+            let hint = error.hint().map(|hint| format!("{}: {hint}\n", styled(HINT, "hint"))).unwrap_or_default();
             format!("{}: {error}\n{hint}\n", styled(BAD, "error"))
         }
     }
@@ -149,7 +158,8 @@ fn snapshot_text(tested: &Tested, suite: &Suite, snapshot: &Snapshot) -> String 
                     ChangeTag::Insert => text += &format!("{}\n", styled(GOOD, format!("+ {line}"))),
                 }
             }
-            text + &format!("\nhint: if that is meant: landfall policy test {} --update\n\n", tested.path.display())
+            let path = words::quoted(&tested.path);
+            text + &format!("\n{}: if that is meant: landfall policy test {path} --update\n\n", styled(HINT, "hint"))
         }
     }
 }

@@ -6,9 +6,9 @@ use anyhow::Context;
 use tokio::{sync::Notify, time};
 
 use crate::{
-    author::watch::Watch,
+    author::{suite::files, watch::Watch},
     cli::{
-        Outcome,
+        Outcome, hint,
         interrupt::Interrupt,
         policy::test::{Arguments, round, suites},
     },
@@ -27,11 +27,19 @@ async fn until_interrupt(host: &Arc<Host>, arguments: &Arguments) -> anyhow::Res
     let mut interrupt = Interrupt::listen()?;
     let paths = suites::find(&arguments.paths)?;
     let hints = Arc::new(Notify::new());
-    let hint = Arc::clone(&hints);
-    let mut watch = Watch::start(&paths, move || hint.notify_one()).context("watching the policy folders")?;
+    let notified = Arc::clone(&hints);
+    let suites = paths.clone();
+    let files_of = move || suites.iter().flat_map(|path| files::of(path)).collect();
+    let mut watch = Watch::start(files_of, move || notified.notify_one()).context("watching the policy folders")?;
     loop {
         // What comes of a round is on the screen; a suite that is broken for a moment is no reason to end.
-        tokio::task::block_in_place(|| round(host, arguments, &paths))?;
+        if let Err(error) = tokio::task::block_in_place(|| round(host, arguments, &paths)) {
+            anstream::eprint!("{}", hint::render(&error));
+        }
+        if arguments.build {
+            // What was just built is no news.
+            watch.take(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+        }
         eprintln!(
             "watching {}; Ctrl-C ends",
             if paths.len() == 1 { "1 suite".to_owned() } else { format!("{} suites", paths.len()) }
