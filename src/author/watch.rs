@@ -53,16 +53,19 @@ impl Watch {
     pub fn changed(&mut self) -> Vec<PathBuf> {
         self.follow(&(self.files)());
         // What was written before its folder was watched is seen by looking again.
-        let now = read((self.files)());
-        let before = std::mem::replace(&mut self.digests, now);
+        let files = (self.files)();
+        let before = std::mem::replace(&mut self.digests, read(&files));
         let paths: BTreeSet<&PathBuf> = before.keys().chain(self.digests.keys()).collect();
-        paths.into_iter().filter(|path| before.get(*path) != self.digests.get(*path)).cloned().collect()
+        // A file that is there as before and doesn't matter any more has not changed.
+        let matters = |path: &&&PathBuf| files.contains(**path) || !path.exists();
+        let differs = |path: &&&PathBuf| before.get(**path) != self.digests.get(**path);
+        paths.iter().filter(matters).filter(differs).map(|path| PathBuf::clone(path)).collect()
     }
 
     /// Takes these files for what they are now: their last change was the caller's own.
     pub fn take(&mut self, which: impl Fn(&Path) -> bool) {
         let files = (self.files)().into_iter().filter(|file| which(file)).collect();
-        self.digests.extend(read(files));
+        self.digests.extend(read(&files));
     }
 
     /// Watches the folders of these files, or those above where they aren't there yet.
@@ -88,7 +91,7 @@ impl Watch {
 }
 
 /// The digests of the files. What can't be read right now is looked at the next time.
-fn read(files: BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
-    let digest = |file: PathBuf| fs::read(&file).ok().map(|bytes| (file, digest(&bytes)));
-    files.into_iter().filter_map(digest).collect()
+fn read(files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, String> {
+    let digest = |file: &PathBuf| fs::read(file).ok().map(|bytes| (file.clone(), digest(&bytes)));
+    files.iter().filter_map(digest).collect()
 }

@@ -10,6 +10,7 @@ use crate::{
         output::{self, Format},
         policy::asking::{self, Asking, Question},
         style::{BAD, FAINT, GOOD, STRONG, styled, time},
+        words,
     },
     policy::{
         decision::{Answer, MODULE_CORE, Mode, Verdict},
@@ -52,7 +53,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             let denied = questions.iter().find(|question| !chain.decide(&host, &question.request).0.is_allowed());
             let Some(question) = denied.or(questions.first()) else {
                 let why = workflow.and_then(|course| course.message).map(|why| format!(": {why}")).unwrap_or_default();
-                return Err(hint::error(format!("the workflow makes no pod{why}"), "see: landfall policy run FILE"));
+                let file = arguments.asking.workflow_file().map(words::quoted).unwrap_or_default();
+                let advice = format!("see how it goes: landfall policy run {file}");
+                return Err(hint::error(format!("the workflow makes no pod{why}"), advice));
             };
             question
         }

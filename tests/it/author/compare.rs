@@ -99,8 +99,10 @@ fn what_a_module_cannot_be_asked_about_is_counted() {
     let ended = run(&["local", "run", example, "--decision-records", text(&records)]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let count = fs::read_to_string(&records).unwrap().lines().count();
-    let (_settings_folder, settings) =
-        file("images.yaml", "rules: [{targets: ['*/*'], images: ['**']}, {targets: ['@home/*'], images: [a]}]\n");
+    let (_settings_folder, settings) = file(
+        "images.yaml",
+        "rules: [{targets: ['*/*'], images: ['**']}, {targets: ['@home/*'], images: [docker.io/library/a]}]\n",
+    );
     let diff = |one: &str, other: &str, flags: &[&str]| {
         run(&[&["policy", "diff", one, other, "--records", text(&records)][..], flags].concat())
     };

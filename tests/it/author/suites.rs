@@ -161,6 +161,8 @@ fn a_suite_needs_its_file_and_its_module() {
     };
     check("NAME: there is no cases.yaml", "name a policy folder");
     fs::write(folder.path().join("cases.yaml"), "refused: [{name: one, settings: 1}]").unwrap();
+    check("NAME: not built yet: there is no NAME/NAME.wasm", "there are no sources to build it of");
+    fs::write(folder.path().join("package.json"), "{}").unwrap();
     check("NAME: not built yet: there is no NAME/NAME.wasm", "build it first: landfall policy build ");
     assert!(matches!(Suite::read(Path::new("no-such-folder")), Err(SuiteError::Unreadable { .. })));
 }

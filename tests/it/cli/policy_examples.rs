@@ -137,8 +137,8 @@ fn examples_run_as_they_are_written() {
 /// The commands that stand in what was printed, to the end of their lines.
 fn hinted(ended: &Ended) -> Vec<String> {
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    let command = |line: &str| Some(format!("landfall policy {}", line.split_once("landfall policy ")?.1));
-    let is_hint = |line: &&str| ["hint:", "again:", "  landfall policy"].iter().any(|start| line.contains(start));
+    let command = |line: &str| line.find("landfall ").map(|start| line[start..].to_owned());
+    let is_hint = |line: &&str| ["hint:", "again:"].iter().any(|start| line.contains(start));
     said.lines().filter(is_hint).filter_map(command).collect()
 }
 

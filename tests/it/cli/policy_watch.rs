@@ -7,12 +7,16 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
 };
 
+use tempfile::TempDir;
+
 use crate::cli::binary::{landfall, text};
 
 /// The program while it watches.
 struct Watching {
     child: Child,
     said: Lines<BufReader<ChildStderr>>,
+    /// What is written is first written here, where nobody watches.
+    aside: TempDir,
 }
 
 impl Watching {
@@ -20,7 +24,7 @@ impl Watching {
         let mut command = landfall(&[&["policy", "test"], arguments, &["--watch"]].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut watching = Watching { child, said };
+        let mut watching = Watching { child, said, aside: tempfile::tempdir().unwrap() };
         watching.wait_for("watching 1 suite; Ctrl-C ends");
         watching
     }
@@ -32,7 +36,7 @@ impl Watching {
 
     /// Writes the file in one go, so that no half of it is run, and waits until that was noticed and the suite run again.
     fn change(&mut self, file: &Path, content: impl AsRef<[u8]>) {
-        let next = file.with_extension("next");
+        let next = self.aside.path().join("next");
         fs::write(&next, content).unwrap();
         fs::rename(&next, file).unwrap();
         self.wait_for(&format!("changed: {}", file.display()));
@@ -82,7 +86,7 @@ fn a_suite_runs_again_when_what_it_depends_on_changes() {
     fs::create_dir(modules.join("src")).unwrap();
     fs::write(modules.join("Cargo.toml"), "[package]\n").unwrap();
     fs::write(modules.join("src/lib.rs"), "").unwrap();
-    let cases = "module: ../modules/images/images.wasm\nsettings: {rules: [{targets: ['*/*'], images: [alpine]}]}\n\
+    let cases = "module: ../modules/images/images.wasm\nsettings: {rules: [{targets: ['*/*'], images: [docker.io/library/alpine]}]}\n\
                  request: {workflow: a/b, target: c/d}\ncases: [{name: one, request: {podFile: ../pods/one.yaml}, expect: deny}]\n";
     fs::write(suite.join("cases.yaml"), cases).unwrap();
     let mut watching = Watching::start(&[text(&suite)]);

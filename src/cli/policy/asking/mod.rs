@@ -145,6 +145,11 @@ pub fn prepare(host: &Host, arguments: &Arguments) -> anyhow::Result<Asking> {
 }
 
 impl Arguments {
+    /// The file with the workflow that is followed, if one is.
+    pub fn workflow_file(&self) -> Option<&Path> {
+        self.workflow_file.as_deref().or(self.subject.as_deref())
+    }
+
     /// The chain in the mode that is asked for.
     fn in_mode(&self, chain: Chain) -> Chain {
         Chain { managed: self.managed_namespace.clone(), ..chain }
