@@ -41,7 +41,7 @@ const CORPUS_MAX: usize = 10_000;
 /// Flags of `landfall policy diff`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy diff old.wasm policies/images\n  landfall policy diff builtin builtin --old-settings old.yaml --new-settings new.yaml\n  landfall policy diff --old-config old-config.yaml --new-config config.yaml --records decisions.jsonl\n  landfall policy diff old.wasm policies/images --fail-on loosened -o json\n\nAsked are the recorded requests, the questions of the suite, and generated ones. Records hold neither pods nor settings: those\nthat a module can't be asked about without are counted and left out.\n\nExit status: 0 if nothing changed that --fail-on names, 1 if something did."
+    after_help = "Examples:\n  landfall policy diff old.wasm policies/images\n  landfall policy diff builtin builtin --old-settings old.yaml --new-settings new.yaml\n  landfall policy diff --old-config old-config.yaml --new-config config.yaml\n  landfall policy diff builtin builtin --settings roles.yaml --records decisions.jsonl\n  landfall policy diff old.wasm policies/images --fail-on loosened -o json\n\nAsked are the recorded requests, the questions of the suite, and generated ones. Records hold neither pods nor settings: those\nthat a module can't be asked about without are counted and left out.\n\nExit status: 0 if nothing changed that --fail-on names, 1 if something did."
 )]
 pub struct Arguments {
     /// The old module: a component, a policy folder, or `builtin`

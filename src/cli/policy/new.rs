@@ -17,7 +17,7 @@ use crate::{
 /// Flags of `landfall policy new`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  landfall policy new only-signed-images\n  landfall policy new policies/cost-centre --lang python\n\nExit status: 0 if there is a new folder, 1 if not."
+    after_help = "Examples:\n  landfall policy new only-signed-images\n  landfall policy new cost-centre --lang python\n\nExit status: 0 if there is a new folder, 1 if not."
 )]
 pub struct Arguments {
     /// The module's name, or a path that ends in it: the folder to be made
