@@ -92,3 +92,19 @@ fn quoted(word: &str) -> String {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::run;
+
+    #[test]
+    fn the_last_lines_of_a_tool_that_fails_are_shown() {
+        let error = run(Command::new("sh").args(["-c", "seq 1 50; echo; echo wrong >&2; exit 3"])).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("sh ended with exit status: 3:\n… 11 lines before these\n12\n13\n"), "{said}");
+        assert!(said.ends_with("\n50\nwrong"), "{said}");
+        assert!(run(&mut Command::new("true")).is_ok());
+    }
+}
