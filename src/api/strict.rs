@@ -48,7 +48,7 @@ where
 /// All unknown fields and values of the wrong kind.
 pub fn check<T: Resource + JsonSchema>(value: &Value) -> Vec<Problem> {
     let shapes = shapes_of::<T>();
-    let mut walk = Walk { shapes: &shapes, problems: Vec::new() };
+    let mut walk = Walk { shapes: &shapes, fields_only: false, problems: Vec::new() };
     let Value::Object(object) = value else {
         walk.report("", format!("expected an object, found {}", describe(value)));
         return walk.problems;
@@ -60,6 +60,14 @@ pub fn check<T: Resource + JsonSchema>(value: &Value) -> Vec<Problem> {
             None => walk.report(name, format!("expected {expected:?}, found nothing")),
         }
     }
+    walk.value(value, &shapes.root, "");
+    walk.problems
+}
+
+/// All unknown fields of what may be a part of an object only, and of which the values may be anything.
+pub fn unknown_fields<T: Resource + JsonSchema>(value: &Value) -> Vec<Problem> {
+    let shapes = shapes_of::<T>();
+    let mut walk = Walk { shapes: &shapes, fields_only: true, problems: Vec::new() };
     walk.value(value, &shapes.root, "");
     walk.problems
 }
@@ -82,6 +90,8 @@ fn shapes_of<T: Resource + JsonSchema>() -> Shapes {
 
 struct Walk<'a> {
     shapes: &'a Shapes,
+    /// Values of the wrong kind are none of its business.
+    fields_only: bool,
     problems: Vec<Problem>,
 }
 
@@ -100,7 +110,7 @@ impl Walk<'_> {
             // Quantities are of this kind, and Kubernetes takes `cpu: 0.5`.
             (Kind::IntegerOrText, Value::String(_) | Value::Number(_)) => (),
             (Kind::Integer(format), Value::Number(number)) => {
-                if let Some(problem) = out_of_range(number, format.as_deref()) {
+                if let Some(problem) = out_of_range(number, format.as_deref()).filter(|_| !self.fields_only) {
                     self.report(path, problem);
                 }
             }
@@ -122,6 +132,7 @@ impl Walk<'_> {
                     }
                 }
             }
+            _ if self.fields_only => (),
             (Kind::Text(_), Value::Bool(truth)) => self.report(
                 path,
                 format!(

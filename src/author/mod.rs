@@ -15,6 +15,7 @@ pub mod asking;
 pub mod diff;
 pub mod generate;
 pub mod laws;
+pub mod pod;
 pub mod question;
 pub mod records;
 pub mod removal;

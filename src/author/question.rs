@@ -10,6 +10,7 @@
 //! serviceAccount: workflow
 //! attributes: {team: a}          # or [[team, a]]
 //! pod: {spec: {containers: [{name: main, image: alpine}]}}    # or podFile: pod.yaml
+//! podFields: known               # or `any`: the pod may have fields that Kubernetes doesn't know
 //! home: default
 //! ```
 
@@ -21,6 +22,7 @@ use std::{
 
 use crate::{
     api::ids::{ClusterName, DEFAULT_SERVICE_ACCOUNT, HOME_CLUSTER, Namespace, Target},
+    author::pod,
     policy::{
         config::{
             Mistake,
@@ -28,13 +30,23 @@ use crate::{
         },
         consent::Landing,
         request::{Creates, PodJson, Request, Workflow},
-        yaml::{self, Node, Value},
+        yaml::{Node, Value},
     },
 };
 
 /// The fields of a request.
-const FIELDS: &[&str] =
-    &["home", "workflow", "target", "template", "serviceAccount", "attributes", "creates", "pod", "podFile"];
+const FIELDS: &[&str] = &[
+    "home",
+    "workflow",
+    "target",
+    "template",
+    "serviceAccount",
+    "attributes",
+    "creates",
+    "pod",
+    "podFile",
+    "podFields",
+];
 /// The name of a workflow, a pod and a container that nobody named.
 const NAME: &str = "main";
 /// The UID of a workflow that nobody gave one.
@@ -148,6 +160,7 @@ impl Draft {
     pub fn read(reader: &mut Reader, path: &str, node: &Node, folder: &Path) -> Draft {
         let mut draft = Draft::default();
         let fields = reader.map(path, node, FIELDS);
+        let known = pod::read_known(reader, &join(path, "podFields"), find(fields, "podFields"));
         for (key, node) in fields {
             let path = join(path, &key.name);
             match key.name.as_str() {
@@ -158,8 +171,9 @@ impl Draft {
                 "serviceAccount" => draft.service_account = Some(reader.text(&path, node)),
                 "attributes" => draft.attributes = Some(read_attributes(reader, &path, node)),
                 "creates" => check_creates(reader, &path, node),
-                "pod" => draft.pod = read_pod(reader, &path, node),
-                "podFile" => draft.pod = read_pod_file(reader, &path, node, folder),
+                "pod" => draft.pod = pod::read(reader, &path, node, known),
+                "podFile" => draft.pod = pod::read_file_of(reader, &path, node, (folder, known)),
+                "podFields" => {}
                 // Unknown fields were told already.
                 _ => {}
             }
@@ -198,7 +212,7 @@ impl Draft {
             (Some(_), None) => return Err("no \"target\", such as other/argo".to_owned()),
             (None, None) => return Err("neither \"workflow\", such as argo/my-workflow, nor \"target\"".to_owned()),
         };
-        let pod = whole_pod(self.pod.unwrap_or_default(), &target, self.service_account.as_deref());
+        let pod = pod::whole(NAME, self.pod.unwrap_or_default(), &target, self.service_account.as_deref());
         let said = pod.pointer("/spec/serviceAccountName").and_then(serde_json::Value::as_str);
         // As the controller does: it asks about the account of the final pod, never about none.
         let named = self.service_account.filter(|account| !account.is_empty());
@@ -369,80 +383,4 @@ fn check_creates(reader: &mut Reader, path: &str, node: &Node) {
     if text != "pod" {
         reader.mistake(node.line, path, format!("{text:?} is nothing that is created, which is {}", list_of(&["pod"])));
     }
-}
-
-fn read_pod(reader: &mut Reader, path: &str, node: &Node) -> Option<serde_json::Map<String, serde_json::Value>> {
-    match node.to_json() {
-        serde_json::Value::Object(pod) => Some(pod),
-        // A record's request has no pod.
-        serde_json::Value::Null => None,
-        serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_)
-        | serde_json::Value::Array(_) => {
-            reader.mistake(node.line, path, format!("expected a pod, found {}", node.kind()));
-            None
-        }
-    }
-}
-
-fn read_pod_file(
-    reader: &mut Reader,
-    path: &str,
-    node: &Node,
-    folder: &Path,
-) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let name = reader.text(path, node);
-    match pod_file(&folder.join(name)) {
-        Ok(pod) => Some(pod),
-        Err(message) => {
-            reader.mistake(node.line, path, message);
-            None
-        }
-    }
-}
-
-/// Reads a pod, or as much of one as matters, from a file of YAML or JSON.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub fn pod_file(file: &Path) -> Result<serde_json::Map<String, serde_json::Value>, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let node = yaml::parse(&text).map_err(|yaml::Malformed { line, message }| {
-        format!("{}{}: {message}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())
-    })?;
-    match node.to_json() {
-        serde_json::Value::Object(pod) => Ok(pod),
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_)
-        | serde_json::Value::Array(_) => Err(format!("{}: expected a pod, found {}", file.display(), node.kind())),
-    }
-}
-
-/// The pod with what every pod has. Whatever is said stays.
-fn whole_pod(
-    pod: serde_json::Map<String, serde_json::Value>,
-    target: &Target,
-    service_account: Option<&str>,
-) -> serde_json::Value {
-    let mut whole = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": NAME, "namespace": target.namespace.as_str() },
-        "spec": { "containers": [] },
-    });
-    if let Some(account) = service_account.filter(|account| !account.is_empty()) {
-        whole["spec"]["serviceAccountName"] = account.into();
-    }
-    let Some(fields) = whole.as_object_mut() else { return whole };
-    for (name, value) in pod {
-        match (fields.get_mut(&name), value) {
-            (Some(serde_json::Value::Object(known)), serde_json::Value::Object(said)) => known.extend(said),
-            (_, value) => drop(fields.insert(name, value)),
-        }
-    }
-    whole
 }

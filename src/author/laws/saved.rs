@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     author::{
         laws::{Case, Wanted, run::Broken},
+        pod,
         subject::Subject,
     },
     policy::{decision::Answer, request::Request},
@@ -64,6 +65,9 @@ pub fn written(request: &Request) -> Json {
     let mut json = serde_json::to_value(request).unwrap_or(Json::Null);
     let pod = request.pod.as_ref().and_then(|pod| serde_json::from_str(pod.as_str()).ok());
     if let (Some(fields), Some(pod @ Json::Object(_))) = (json.as_object_mut(), pod) {
+        if pod::is_odd(&pod) {
+            fields.insert("podFields".to_owned(), json!("any"));
+        }
         fields.insert("pod".to_owned(), pod);
     }
     json

@@ -12,6 +12,7 @@ fn read(text: &str) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases.yaml");
     fs::write(folder.path().join("pod.yaml"), "spec: {hostNetwork: true}").unwrap();
+    fs::write(folder.path().join("odd.yaml"), "spec:\n  hostPID: true\n  hostNetwrk: true").unwrap();
     fs::write(&file, format!("module: builtin\n{text}")).unwrap();
     let suite = Suite::read(folder.path()).map_err(|error| shown(&error.to_string(), folder.path()))?;
     let mut lines = Vec::new();
@@ -134,6 +135,17 @@ fn everything_that_is_wrong_is_named_at_once() {
          cases.yaml:15: cases[2].request.creates: \"job\" is nothing that is created, which is \"pod\"",
     );
     check_refused(
+        "request:\n  workflow: a\n  target: b/c\n  pod:\n    spec:\n      hostNetwrk: true\n      containers:\n      - name: main\n        \
+         securityContext: {privilged: 1, privileged: 1}\n    sttus: {}\n    odd: {}\ncases:\n- {name: a, request: {podFields: none}, expect: deny}\n\
+         - {name: b, request: {podFile: odd.yaml}, expect: deny}",
+        "cases.yaml:7: request.pod.spec.hostNetwrk: unknown field, did you mean \"hostNetwork\"?\n\
+         cases.yaml:10: request.pod.spec.containers[0].securityContext.privilged: unknown field, did you mean \"privileged\"?\n\
+         cases.yaml:11: request.pod.sttus: unknown field, did you mean \"status\"?\n\
+         cases.yaml:12: request.pod.odd: unknown field; if it is one of a newer Kubernetes, `podFields: any` beside the pod takes it\n\
+         cases.yaml:14: cases[0].request.podFields: expected known or any\n\
+         cases.yaml:15: cases[1].request.podFile: odd.yaml:3: spec.hostNetwrk: unknown field, did you mean \"hostNetwork\"?",
+    );
+    check_refused(
         "cases:\n- {name: none, request: {target: a/b}, expect: allow}",
         "cases.yaml:3: cases[0].request: no \"workflow\", such as argo/my-workflow",
     );
@@ -190,6 +202,11 @@ fn a_request_has_a_whole_pod() {
         "serviceAccount: s",
         "s",
         &format!(r#"{{{head},{main},"spec":{{"containers":[],"serviceAccountName":"s"}}}}"#),
+    );
+    check(
+        "pod: {spec: {hostNetwrk: true, hostPID: maybe}}\npodFields: any",
+        "default",
+        &format!(r#"{{{head},{main},"spec":{{"containers":[],"hostNetwrk":true,"hostPID":"maybe"}}}}"#),
     );
     check(
         "podFile: pod.yaml",

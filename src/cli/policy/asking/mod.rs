@@ -19,6 +19,7 @@ use crate::{
     author::{
         chain::{Chain, ChainError},
         origin::{Origin, read_settings},
+        pod,
         question::{self, Draft, QuestionError},
         suite::{Suite, SuiteError},
     },
@@ -316,7 +317,7 @@ impl Flags {
             Some(Err(namespace)) => (Some(namespace), None),
         };
         let namespace = namespace.map(str::parse::<Namespace>).transpose().context("--workflow")?;
-        let pod = self.pod.as_deref().map(question::pod_file).transpose();
+        let pod = self.pod.as_deref().map(|file| pod::read_file(file, pod::Known::Only)).transpose();
         Ok(Draft {
             home: self.home.clone(),
             namespace,
