@@ -8,9 +8,10 @@ use crate::{
     author::{origin::Origin, subject::Subject},
     policy::{
         config::{Config, ModulesConfig},
-        decision::{Decision, MODULE_BUILTIN, Mode},
+        decision::{Answer, CODE_MODULE_TRAPPED, Decision, MODULE_BUILTIN, Mode, Verdict},
         folder::{Files, Folder, FolderError, Reading},
         host::Host,
+        limits::Failure,
         module::{LoadError, Prepared},
         request::{self, Request},
         store::{self, BUILTIN, Member, Said, SetError, Store},
@@ -103,7 +104,8 @@ impl Chain {
         let shown = subject.shown();
         let refused = |error: LoadError| ChainError::Refused { said: origin.refusal(&shown, &error), error };
         let prepared = Prepared::new(host, Arc::clone(&subject.bytes)).map_err(refused)?;
-        let module = Arc::new(prepared.configure_for(host, &subject.name, &settings, QUESTIONS).map_err(refused)?);
+        let told = |error| refused(prepared.load_error_with_last_words(host, &settings, error));
+        let module = Arc::new(prepared.configure_for(host, &subject.name, &settings, QUESTIONS).map_err(told)?);
         let source = Source { bytes: Arc::clone(&subject.bytes), prepared: Some(Arc::new(prepared)), settings, origin };
         let modules = store::Chain::new(1, vec![Member { module, mode: Mode::Enforce }]);
         Ok(Chain { modules, sources: vec![source], managed: None })
@@ -167,9 +169,48 @@ impl Chain {
 
     /// Decides as a controller does: what the core denies, no module is asked.
     pub fn decide(&self, host: &Host, request: &Request) -> (Decision, Vec<Said>) {
-        match request::refused_by_core(self.managed.as_ref(), request) {
-            Some(denial) => (Decision::deny(denial, self.modules.generation), Vec::new()),
-            None => self.modules.decide(host, request),
+        if let Some(denial) = request::refused_by_core(self.managed.as_ref(), request) {
+            return (Decision::deny(denial, self.modules.generation), Vec::new());
+        }
+        let (mut decision, said) = self.modules.decide(host, request);
+        let is_of = |said: &Said| self.modules.members.iter().position(|member| member.module.name() == said.module());
+        if let (Some(last), Verdict::Deny { reason, .. }) = (said.last(), &mut decision.verdict)
+            && let (Answer::Failed { reason: told, .. }, Some(place)) = (last.answer().clone(), is_of(last))
+        {
+            *reason = told;
+            self.add_last_words(host, request, place, (last.answer(), reason));
+        }
+        (decision, said)
+    }
+
+    /// Where the module in that place panicked, puts what it said in place of `reason`, for whoever writes it.
+    pub fn add_last_words(
+        &self,
+        host: &Host,
+        request: &Request,
+        place: usize,
+        (answer, reason): (&Answer, &mut String),
+    ) {
+        let (Answer::Failed { code, .. }, Some(source)) = (answer, self.sources.get(place)) else { return };
+        if code != CODE_MODULE_TRAPPED {
+            return;
+        }
+        let Ok(prepared) = source.prepared(host) else { return };
+        let failure = Failure { code: CODE_MODULE_TRAPPED, message: reason.clone() };
+        *reason = prepared.with_last_words(host, &source.settings, request, failure).message;
+    }
+}
+
+impl Source {
+    /// The component, compiled.
+    ///
+    /// # Errors
+    ///
+    /// It can't be loaded again.
+    pub fn prepared(&self, host: &Host) -> Result<Arc<Prepared>, LoadError> {
+        match &self.prepared {
+            Some(prepared) => Ok(Arc::clone(prepared)),
+            None => Ok(Arc::new(Prepared::new(host, Arc::clone(&self.bytes))?)),
         }
     }
 }

@@ -139,7 +139,8 @@ pub fn check(path: &Path, settings: Option<&Path>) -> Result<Report, CheckError>
     let prepared = Prepared::new(&host, Arc::clone(&subject.bytes)).map_err(refused)?;
     let compile = start.elapsed();
     let start = Instant::now();
-    let module = prepared.configure(&host, &subject.name, &settings).map_err(refused)?;
+    let told = |error| refused(prepared.load_error_with_last_words(&host, &settings, error));
+    let module = prepared.configure(&host, &subject.name, &settings).map_err(told)?;
     let configure = start.elapsed();
     let decision = time_decision(&host, &module).map_err(refused)?;
     Ok(Report {

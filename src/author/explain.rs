@@ -1,8 +1,6 @@
 //! Why one request is decided as it is: by which module, which elements of its settings that hangs on, what the module was
 //! given, and what it notes itself.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use crate::{
@@ -13,7 +11,7 @@ use crate::{
     policy::{
         decision::{Answer, Decision, Denial, Evaluation, Mode},
         host::Host,
-        module::{LoadError, Prepared},
+        module::LoadError,
         request::Request,
         store::Member,
     },
@@ -46,7 +44,7 @@ pub struct Asked {
     pub elements: Vec<Element>,
     /// So many elements were not looked at.
     pub left_out: usize,
-    /// What it notes; nothing where it exports no notes.
+    /// What it notes; nothing where it exports no notes, or gives no answer.
     pub notes: Option<Vec<String>>,
 }
 
@@ -70,8 +68,12 @@ pub struct Element {
 pub fn explain(host: &Host, chain: &Chain, request: &Request) -> Result<Explanation, LoadError> {
     let (decision, _) = chain.decide(host, request);
     let mut modules = Vec::new();
-    for (member, source) in chain.modules.members.iter().zip(&chain.sources) {
-        let said = member.ask(host, request).evaluation(decision.is_allowed());
+    for (place, (member, source)) in chain.modules.members.iter().zip(&chain.sources).enumerate() {
+        let mut said = member.ask(host, request).evaluation(decision.is_allowed());
+        let answer = said.answer.clone();
+        if let Answer::Failed { reason, .. } = &mut said.answer {
+            chain.add_last_words(host, request, place, (&answer, reason));
+        }
         let is_decisive = decision.module.split('+').any(|name| name == said.name);
         let decided = member.mode == Mode::Enforce && is_decisive;
         let (elements, left_out) = elements(host, member, source, request)?;
@@ -89,10 +91,7 @@ fn elements(
     source: &Source,
     request: &Request,
 ) -> Result<(Vec<Element>, usize), LoadError> {
-    let prepared = match &source.prepared {
-        Some(prepared) => Arc::clone(prepared),
-        None => Arc::new(Prepared::new(host, Arc::clone(&source.bytes))?),
-    };
+    let prepared = source.prepared(host)?;
     let target = removal::Target { host, prepared: &prepared, name: member.module.name() };
     let found = removal::find_everywhere(target, &source.settings, &[request], &mut |_, _| {})?;
     let mut elements: Vec<(removal::Path, Element)> = Vec::new();

@@ -188,10 +188,10 @@ fn now() -> Timestamp {
 }
 
 fn leave_out_reason(answer: &mut Answer) {
+    let is_own = answer.is_in_own_words();
     match answer {
-        Answer::Deny { reason, .. } => reason.clear(),
-        // Of a failure the host tells, in its own words.
-        Answer::Allow | Answer::Failed { .. } => {}
+        Answer::Deny { reason, .. } | Answer::Failed { reason, .. } if is_own => reason.clear(),
+        Answer::Allow | Answer::Deny { .. } | Answer::Failed { .. } => {}
     }
 }
 

@@ -1,7 +1,8 @@
 //! The types of `wit/policy.wit`, generated, and requests and decisions as those types.
 
 use crate::policy::{
-    decision::Denial,
+    decision::{CODE_MODULE_ERROR, Denial},
+    limits::Failure,
     request::{Creates, PodJson, Request},
 };
 
@@ -40,9 +41,18 @@ pub fn with_request<R>(request: &Request, needs: wit::Needs, ask: impl FnOnce(wi
 }
 
 /// The denial in `decision`, if it is one.
-pub fn denial(module: &str, decision: wit::Decision) -> Option<Denial> {
+///
+/// # Errors
+///
+/// The module says that it failed.
+pub fn denial(module: &str, decision: wit::Decision) -> Result<Option<Denial>, Failure> {
     match decision {
-        wit::Decision::Allow => None,
-        wit::Decision::Deny(denial) => Some(Denial::of_module(module, &denial.reason, &denial.code)),
+        wit::Decision::Allow => Ok(None),
+        wit::Decision::Deny(denial) => match Denial::of_module(module, &denial.reason, &denial.code) {
+            Denial { code, reason, .. } if code == CODE_MODULE_ERROR => {
+                Err(Failure { code: CODE_MODULE_ERROR, message: reason })
+            }
+            denial => Ok(Some(denial)),
+        },
     }
 }

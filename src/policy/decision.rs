@@ -30,6 +30,8 @@ pub const CODE_RESULT_LIMIT: &str = "result-limit";
 pub const CODE_MODULE_TRAPPED: &str = "module-trapped";
 /// The module could not be run, or its answer could not be read.
 pub const CODE_MODULE_FAILED: &str = "module-failed";
+/// The module says so itself: it failed, as when it throws. Of its own code that is no answer.
+pub const CODE_MODULE_ERROR: &str = "module-error";
 /// Takes the place of a module's code that is not lower-case words joined by `-`; and, of a module that was given the pod,
 /// of one that may be a value of the pod.
 pub const CODE_DENIED: &str = "denied";
@@ -166,6 +168,15 @@ pub fn fit(text: &str) -> String {
 }
 
 impl Answer {
+    /// The words of its reason are the module's own. Of all failures but one the host tells, in its own words.
+    pub fn is_in_own_words(&self) -> bool {
+        match self {
+            Answer::Allow => false,
+            Answer::Deny { .. } => true,
+            Answer::Failed { code, .. } => code == CODE_MODULE_ERROR,
+        }
+    }
+
     /// How a shadow that says this differs from a decision to allow, or not to.
     pub fn difference(&self, is_allowed: bool) -> Option<Difference> {
         match (self, is_allowed) {

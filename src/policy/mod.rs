@@ -17,6 +17,7 @@ pub mod folder;
 pub mod host;
 mod inforce;
 pub mod inspect;
+mod last_words;
 pub mod limits;
 pub mod marked;
 pub mod module;

@@ -106,7 +106,9 @@ impl LoadError {
             }
             LoadError::TooLarge { .. } => Some("build it for size and strip debug information"),
             LoadError::Configure(failure) | LoadError::Trial(failure) if failure.message.contains("unreachable") => {
-                Some("a panic looks like this: run the module's code in a test of its own language")
+                Some(
+                    "a panic looks like this: `landfall policy check` tells its message, if the module is made with the SDK",
+                )
             }
             LoadError::Invalid(_) | LoadError::Settings(_) | LoadError::Configure(_) | LoadError::Trial(_) => None,
         }
@@ -166,6 +168,10 @@ impl Prepared {
     /// The codes that are its own.
     pub(in crate::policy) fn codes(&self) -> &Arc<Codes> {
         &self.codes
+    }
+
+    pub(in crate::policy) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(in crate::policy) fn component(&self) -> &Component {
@@ -410,7 +416,7 @@ impl Module {
             exports.landfall_policy_policy().call_authorize(&mut *store, request)
         });
         let decision = answer.map_err(|error| limits::failure(&error, store))?;
-        let denial = bindings::denial(&self.name, decision);
+        let denial = bindings::denial(&self.name, decision)?;
         Ok(if self.needs_pod() { denial.map(|denial| with_own_code(denial, &self.codes)) } else { denial })
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         });
         let decision = answer.map_err(|error| limits::failure(&error, &store))?;
         self.instance = Some((store, exports));
-        let denial = bindings::denial(name, decision);
+        let denial = bindings::denial(name, decision)?;
         Ok(if self.needs_pod() { denial.map(|denial| module::with_own_code(denial, &self.codes)) } else { denial })
     }
 

@@ -36,10 +36,30 @@ pub fn take(component: &[u8], store: &mut Store<Account>, instance: Instance) ->
         let wizer = Wizer::new();
         let (context, _) = wizer.instrument_component(component).map_err(|error| format!("{error:#}"))?;
         wizer
-            .snapshot_component(&context, &mut Access { store, instance })
+            .snapshot_component(&context, &mut Access { store, instance, memories: Vec::new() })
             .now_or_never()
             .ok_or("the snapshot did not end at once")?
             .map_err(|error| format!("{error:#}"))
+    })
+}
+
+/// Where the memories of `instance`, one of the instrumented component, are: they can be read as long as its store is there.
+///
+/// # Errors
+///
+/// Why they can't be found.
+pub fn memories(component: &[u8], store: &mut Store<Account>, instance: Instance) -> Result<Vec<WasmList<u8>>, String> {
+    guarded(|| {
+        let wizer = Wizer::new();
+        let (context, _) = wizer.instrument_component(component).map_err(|error| format!("{error:#}"))?;
+        let mut access = Access { store, instance, memories: Vec::new() };
+        // What it is made for is not wanted here: on the way it asks for each memory.
+        wizer
+            .snapshot_component(&context, &mut access)
+            .now_or_never()
+            .ok_or("the snapshot did not end at once")?
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(access.memories)
     })
 }
 
@@ -56,6 +76,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 struct Access<'a> {
     store: &'a mut Store<Account>,
     instance: Instance,
+    memories: Vec<WasmList<u8>>,
 }
 
 impl Access<'_> {
@@ -76,6 +97,7 @@ impl ComponentInstanceState for Access<'_> {
     async fn call_func_ret_list_u8(&mut self, interface: &str, name: &str, contents: impl FnOnce(&[u8]) + Send) {
         let list: WasmList<u8> = self.call(interface, name);
         contents(list.as_le_slice(&*self.store));
+        self.memories.push(list);
     }
 
     async fn call_func_ret_s32(&mut self, interface: &str, name: &str) -> i32 {

@@ -305,9 +305,14 @@ impl Said {
         }
     }
 
-    /// Its reason is the module's own, and the module was given the pod. Of a failure the host tells, in its own words.
+    /// What it said.
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// Its reason is the module's own, and the module was given the pod.
     fn may_quote_pod(&self) -> bool {
-        self.pod_given && matches!(self.answer, Answer::Deny { .. })
+        self.pod_given && self.answer.is_in_own_words()
     }
 
     /// The denial that it is, if the module counts.

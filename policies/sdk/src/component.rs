@@ -16,6 +16,7 @@ use crate::{Creates, Denial, Policy, Request, Target, Workflow};
 
 /// What `configure` of the interface does for a module whose settings are kept in `kept`.
 pub fn configure<P: Policy>(kept: &OnceLock<P>, settings: &str) -> Result<policy::Needs, String> {
+    crate::last_words::keep();
     let configured = crate::configured(settings)?;
     kept.set(configured).map_err(|_| "configured twice".to_owned())?;
     Ok(if P::NEEDS_POD { policy::Needs::POD } else { policy::Needs::empty() })

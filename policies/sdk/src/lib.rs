@@ -43,6 +43,8 @@
 #[doc(hidden)]
 pub mod component;
 mod decision;
+#[cfg(target_arch = "wasm32")]
+mod last_words;
 pub mod pod;
 mod policy;
 mod request;

@@ -14,7 +14,7 @@ export function deny(code, reason) {
  *
  * `authorize` is given the settings as `settings` read them, and the request of wit/policy.wit, whose `attributes` are an
  * object by name here and whose `pod` is the parsed pod, or null. It returns `allow` or `deny(code, reason)`. Whatever
- * it throws, or returns instead, denies.
+ * it throws, or returns instead, denies, and counts as a failure of the module.
  */
 export function module({ settings, authorize, needs = [] }) {
   let known;
@@ -29,19 +29,31 @@ export function module({ settings, authorize, needs = [] }) {
       return { pod: needs.includes("pod") };
     },
     authorize(request) {
+      let pod = null;
       try {
-        const decision = authorize(known, {
-          ...request,
-          attributes: Object.fromEntries(request.attributes),
-          pod: request.pod == null ? null : JSON.parse(request.pod),
-        });
+        if (request.pod != null) pod = JSON.parse(request.pod);
+      } catch {
+        return deny("unreadable-pod", "the pod can't be read: it is not JSON");
+      }
+      try {
+        const attributes = Object.fromEntries(request.attributes);
+        const decision = authorize(known, { ...request, attributes, pod });
         if (decision?.tag === "allow" || decision?.tag === "deny") return decision;
         return deny("module-error", "the module answered neither allow nor deny");
       } catch (error) {
-        return deny("module-error", `the module failed: ${error instanceof Error ? error.message : error}`);
+        // By this code the host knows that nothing was decided.
+        return deny("module-error", `the module failed: ${told(error)}`);
       }
     },
   };
+}
+
+/** What was thrown, and by which line. */
+function told(error) {
+  if (!(error instanceof Error)) return String(error);
+  const lines = [...String(error.stack).matchAll(/([^\s/(]+\.m?js:\d+)/g)].map((match) => match[1]);
+  const line = lines.find((line) => !line.startsWith("landfall_policy.js")) ?? lines[0];
+  return `${error.name}: ${error.message}${line === undefined ? "" : ` (${line})`}`;
 }
 
 // How settings are read. Each of these takes a value and its place, and returns what to keep or throws what is wrong.

@@ -29,7 +29,7 @@ def module(settings, authorize, needs_pod=False):
     `settings` is a dataclass; the settings are read into it by its fields' types. A ValueError that its `__post_init__`
     raises refuses them. `authorize(settings, request)` is given the request of wit/policy.wit, whose `attributes` are a
     dict here and whose `pod` is the parsed pod, or None. It returns `allow` or `deny(code, reason)`. Whatever it raises,
-    or returns instead, denies.
+    or returns instead, denies, and counts as a failure of the module.
     """
 
     class Policy(exports.Policy):
@@ -44,11 +44,14 @@ def module(settings, authorize, needs_pod=False):
 
         def authorize(self, request):
             try:
-                request.attributes = dict(request.attributes)
                 request.pod = None if request.pod is None else json.loads(request.pod)
+            except ValueError:
+                return deny("unreadable-pod", "the pod can't be read: it is not JSON")
+            try:
+                request.attributes = dict(request.attributes)
                 decision = authorize(_settings, request)
-            except Exception as error:  # a module that fails denies, and says why
-                return deny("module-error", f"the module failed: {type(error).__name__}: {error}")
+            except Exception as error:  # by this code the host knows that nothing was decided
+                return deny("module-error", f"the module failed: {_told(error)}")
             if isinstance(decision, (Decision_Allow, Decision_Deny)):
                 return decision
             return deny("module-error", "the module answered neither allow nor deny")
@@ -57,6 +60,17 @@ def module(settings, authorize, needs_pod=False):
 
 
 _settings = None
+
+
+def _told(error):
+    """What was raised, and by which line."""
+    # The library's traceback looks for the sources, and there are no files here.
+    lines, step = [], error.__traceback__
+    while step is not None:
+        lines.append((step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1], step.tb_lineno))
+        step = step.tb_next
+    file, line = next((line for line in reversed(lines) if line[0] != "landfall_policy.py"), lines[-1])
+    return f"{type(error).__name__}: {error} ({file}:{line})"
 
 
 def _read(kind, value, place):

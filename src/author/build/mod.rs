@@ -26,6 +26,7 @@ use crate::{
     author::{
         build::tools::Tool,
         subject::{self, SubjectError},
+        suite,
     },
     policy::{
         host::Host,
@@ -78,6 +79,18 @@ pub struct Built {
     pub sources_digest: String,
     /// What it wants in its settings before it takes them, where `{}` is not enough.
     pub refuses_empty_settings: Option<String>,
+    /// What it was tried with then: the settings of the first case of its suite.
+    pub tried_with: Option<TriedWith>,
+}
+
+/// Settings that a module was tried with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriedWith {
+    /// The case that they are of.
+    pub case: String,
+    /// Why it refuses them, if it does.
+    pub refused: Option<String>,
 }
 
 /// Why there is no component.
@@ -188,7 +201,7 @@ pub fn build(folder: &Path, options: &Options, mut tell: impl FnMut(Stage)) -> R
     let component = stamp::stamp(made, &sources_digest);
     tell(Stage::Checking);
     let refused = |error| BuildError::Refused { folder: folder.to_owned(), error };
-    let refuses_empty_settings = check(&name, &component)?.map_err(refused)?;
+    let Checked { refuses_empty_settings, tried_with } = check(&name, &component, folder)?.map_err(refused)?;
     let file = options.out.clone().unwrap_or(beside);
     write(&file, &component).map_err(|error| unusable(&file, error))?;
     Ok(Built {
@@ -198,6 +211,7 @@ pub fn build(folder: &Path, options: &Options, mut tell: impl FnMut(Stage)) -> R
         digest: module::digest(&component),
         sources_digest,
         refuses_empty_settings,
+        tried_with,
         file,
     })
 }
@@ -219,19 +233,39 @@ fn tool(folder: &Path, language: Language) -> Result<Tool, BuildError> {
     }
 }
 
+/// What came of loading a component.
+#[derive(Default)]
+struct Checked {
+    refuses_empty_settings: Option<String>,
+    tried_with: Option<TriedWith>,
+}
+
 /// Loads the component as the controller would. A module may want settings: that it refuses none at all is told, and is
-/// no error.
-fn check(name: &str, component: &[u8]) -> Result<Result<Option<String>, LoadError>, BuildError> {
+/// no error; then it is tried with those of the suite in `folder`.
+fn check(name: &str, component: &[u8], folder: &Path) -> Result<Result<Checked, LoadError>, BuildError> {
     if let Err(unfit) = inspect::inspect(component) {
         return Ok(Err(unfit.into()));
     }
     let host = Host::new().map_err(BuildError::Host)?;
-    let tried = Prepared::new(&host, component.into()).and_then(|prepared| prepared.configure(&host, name, &json!({})));
-    Ok(match tried {
+    let prepared = match Prepared::new(&host, component.into()) {
+        Ok(prepared) => prepared,
+        Err(error) => return Ok(Err(error)),
+    };
+    let refused = |settings: &serde_json::Value| match prepared.configure(&host, name, settings) {
         Ok(_) => Ok(None),
         Err(LoadError::Settings(reason)) => Ok(Some(reason)),
-        Err(error) => Err(error),
-    })
+        Err(error) => Err(prepared.load_error_with_last_words(&host, settings, error)),
+    };
+    let refuses_empty_settings = match refused(&json!({})) {
+        Ok(Some(reason)) => Some(reason),
+        Ok(None) => return Ok(Ok(Checked::default())),
+        Err(error) => return Ok(Err(error)),
+    };
+    let tried = match suite::first_settings(folder) {
+        None => Ok(None),
+        Some((case, settings)) => refused(&settings).map(|refused| Some(TriedWith { case, refused })),
+    };
+    Ok(tried.map(|tried_with| Checked { refuses_empty_settings, tried_with }))
 }
 
 /// Writes the whole file or nothing: a controller may be looking at the folder.

@@ -90,8 +90,12 @@ pub struct LeftOut {
 pub enum Kind {
     /// What was denied is allowed.
     Loosened,
+    /// What was answered is not any more: the module traps, throws, or exceeds a limit, and the host denies.
+    Failed,
     /// What was allowed is denied.
     Tightened,
+    /// What had no answer is denied.
+    Answered,
     /// It is denied as before, with another code.
     Code,
     /// It is denied with the same code in other words.
@@ -179,10 +183,14 @@ impl Side<'_> {
             Side::Module { asker, settings } => asker
                 .alone(settings.as_ref().unwrap_or(&asked.settings), &asked.request)
                 .unwrap_or_else(|error| Answer::Failed { code: CODE_REFUSED.to_owned(), reason: error.to_string() }),
-            Side::Set { host, chain } => match chain.decide(host, &asked.request).0.verdict {
-                Verdict::Allow => Answer::Allow,
-                Verdict::Deny { reason, code } => Answer::Deny { code, reason },
-            },
+            Side::Set { host, chain } => {
+                let (decision, said) = chain.decide(host, &asked.request);
+                match (decision.verdict, said.last().map(Said::answer)) {
+                    (Verdict::Allow, _) => Answer::Allow,
+                    (Verdict::Deny { reason, code }, Some(Answer::Failed { .. })) => Answer::Failed { code, reason },
+                    (Verdict::Deny { reason, code }, _) => Answer::Deny { code, reason },
+                }
+            }
         }
     }
 
@@ -260,13 +268,16 @@ impl Comparison {
 
 impl Kind {
     /// All, worst first.
-    pub const ALL: [Kind; 4] = [Kind::Loosened, Kind::Tightened, Kind::Code, Kind::Reason];
+    pub const ALL: [Kind; 6] =
+        [Kind::Loosened, Kind::Failed, Kind::Tightened, Kind::Answered, Kind::Code, Kind::Reason];
 
     /// Its name in output.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Loosened => "loosened",
+            Kind::Failed => "failed",
             Kind::Tightened => "tightened",
+            Kind::Answered => "answered",
             Kind::Code => "code",
             Kind::Reason => "reason",
         }
@@ -277,7 +288,9 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Loosened => "denied before, allowed now",
+            Kind::Failed => "answered before, no answer now",
             Kind::Tightened => "allowed before, denied now",
+            Kind::Answered => "no answer before, denied now",
             Kind::Code => "denied with another code",
             Kind::Reason => "denied in other words",
         })
@@ -294,6 +307,8 @@ fn compared(before: Answer, after: Answer, asked: Asked) -> Option<(Change, Exam
     let kind = match (&before, &after) {
         _ if before == after || (is_refusal(&before) && is_refusal(&after)) => return None,
         (_, Answer::Allow) => Kind::Loosened,
+        _ if !is_failure(&before) && is_failure(&after) => Kind::Failed,
+        _ if is_failure(&before) && !is_failure(&after) => Kind::Answered,
         (Answer::Allow, _) => Kind::Tightened,
         _ if was != is => Kind::Code,
         _ => Kind::Reason,
@@ -310,6 +325,11 @@ fn reason(answer: &Answer) -> &str {
         Answer::Allow => ALLOWED,
         Answer::Deny { reason, .. } | Answer::Failed { reason, .. } => reason,
     }
+}
+
+/// The module gave no answer. Settings that it refuses are an answer, and as good as denying everything.
+fn is_failure(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed { code, .. } if code != CODE_REFUSED)
 }
 
 /// All that are a step smaller.

@@ -11,7 +11,10 @@ use crate::{
         generate::Generator,
         laws::{Breach, Case, Said, Trial, Twist, Wanted, any_denial},
     },
-    policy::{decision::Answer, request::Request},
+    policy::{
+        decision::{Answer, CODE_MODULE_ERROR, CODE_MODULE_TRAPPED},
+        request::Request,
+    },
 };
 
 /// Why.
@@ -51,12 +54,17 @@ pub fn check(asker: &mut Asker<'_>, trial: &Trial) -> Option<Breach> {
             }
             let request = Request { pod: pod.clone(), ..trial.request.clone() };
             let garbage = asker.alone(&trial.settings, &request).ok()?;
-            if garbage != Answer::Allow {
-                return None;
-            }
+            let what = match &garbage {
+                Answer::Allow => "is allowed",
+                // A module that is given more than it may have has no choice.
+                Answer::Failed { code, .. } if [CODE_MODULE_ERROR, CODE_MODULE_TRAPPED].contains(&code.as_str()) => {
+                    "gets no answer"
+                }
+                Answer::Deny { .. } | Answer::Failed { .. } => return None,
+            };
             let shown = pod.as_ref().map_or("none at all", |pod| pod.as_str());
             Some(Breach {
-                sentence: format!("a pod that can't be read is allowed: {shown}"),
+                sentence: format!("a pod that can't be read {what}: {shown}"),
                 said: vec![Said::new("with this pod", &readable), Said::new("with garbage in its place", &garbage)],
                 wanted: Wanted::Answer(Box::new(Case {
                     settings: trial.settings.clone(),

@@ -23,6 +23,7 @@ const RUST: Files = &[
     ("sdk/Cargo.toml", include_str!("../../../policies/sdk/Cargo.toml")),
     ("sdk/src/component.rs", include_str!("../../../policies/sdk/src/component.rs")),
     ("sdk/src/decision.rs", include_str!("../../../policies/sdk/src/decision.rs")),
+    ("sdk/src/last_words.rs", include_str!("../../../policies/sdk/src/last_words.rs")),
     ("sdk/src/lib.rs", include_str!("../../../policies/sdk/src/lib.rs")),
     ("sdk/src/pod.rs", include_str!("../../../policies/sdk/src/pod.rs")),
     ("sdk/src/policy.rs", include_str!("../../../policies/sdk/src/policy.rs")),

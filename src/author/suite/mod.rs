@@ -155,6 +155,14 @@ impl Suite {
     }
 }
 
+/// The settings of the first case in the suite of `folder`, and its name. Nothing where there is no case, or no suite that
+/// can be read: whoever runs it hears why.
+pub fn first_settings(folder: &Path) -> Option<(String, Arc<serde_json::Value>)> {
+    let text = fs::read_to_string(folder.join(FILE)).ok()?;
+    let read = read::read(&text, folder).ok()?;
+    read.questions.into_iter().next().map(|question| (question.name, question.settings))
+}
+
 fn file_of(path: &Path) -> Result<PathBuf, SuiteError> {
     if !path.is_dir() {
         return Ok(path.to_owned());

@@ -85,7 +85,7 @@ pub enum Problem {
         part: String,
     },
     /// The module gave no answer. No case expects that unless it names the host's code.
-    #[error("expected an answer")]
+    #[error("expected the module to decide, and it failed")]
     NoAnswer,
     /// There is nothing to ask: the settings of the case were refused.
     #[error("expected the module to take these settings")]
@@ -124,10 +124,11 @@ pub fn run(host: &Host, suite: &Suite, filter: Option<&str>) -> Result<Report, L
         match prepared.configure_for(host, name, &settings, questions.len()) {
             Ok(module) => {
                 for place in questions {
-                    results.push((place, ask(host, &module, &suite.questions[place])));
+                    results.push((place, ask(host, (&prepared, &module), &suite.questions[place])));
                 }
             }
             Err(error) => {
+                let error = prepared.load_error_with_last_words(host, &settings, error);
                 for place in questions {
                     results.push((place, not_configured(&suite.questions[place], &error)));
                 }
@@ -180,12 +181,15 @@ fn group(questions: &[Question], wanted: impl Fn(&str) -> bool) -> Vec<Group> {
     groups
 }
 
-fn ask(host: &Host, module: &Module, question: &Question) -> CaseResult {
+fn ask(host: &Host, (prepared, module): (&Prepared, &Module), question: &Question) -> CaseResult {
     let start = Instant::now();
     let answer = match module.ask(host, &question.request) {
         Ok(None) => Answer::Allow,
         Ok(Some(Denial { code, reason, .. })) => Answer::Deny { code, reason },
-        Err(failure) => Answer::Failed { code: failure.code.to_owned(), reason: failure.message },
+        Err(failure) => {
+            let failure = prepared.with_last_words(host, &question.settings, &question.request, failure);
+            Answer::Failed { code: failure.code.to_owned(), reason: failure.message }
+        }
     };
     let took = start.elapsed();
     let problem = problem(&question.expected, &answer);
@@ -197,7 +201,7 @@ fn problem(expected: &Expected, answer: &Answer) -> Option<Problem> {
         (Expected::Allow, Answer::Allow) => None,
         (Expected::Allow, Answer::Deny { .. } | Answer::Failed { .. }) => Some(Problem::NotAllowed),
         (Expected::Deny { codes, .. }, Answer::Allow) => Some(Problem::Allowed { codes: codes.clone() }),
-        // A module that traps denies as well, and by "deny" nobody means that.
+        // Where a module traps or throws the host denies, and by "deny" nobody means that.
         (Expected::Deny { codes, .. }, Answer::Failed { code, .. }) if !codes.contains(code) => Some(Problem::NoAnswer),
         (Expected::Deny { codes, .. }, Answer::Deny { code, .. }) if !codes.is_empty() && !codes.contains(code) => {
             Some(Problem::OtherCode { codes: codes.clone() })
@@ -220,6 +224,7 @@ fn refuse(host: &Host, prepared: &Prepared, refusal: &Refusal) -> CaseResult {
     let (said, problem) = match prepared.measure_configure(host, &refusal.settings) {
         Ok(_) => (Said::Configured, Some(Problem::NotRefused)),
         Err(error) => {
+            let error = prepared.load_error_with_last_words(host, &refusal.settings, error);
             let said = refused(&error);
             let part = refusal.message.as_ref().filter(|part| !error.to_string().contains(part.as_str()));
             let problem = match (&error, part) {

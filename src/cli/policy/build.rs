@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     author::{
-        build::{self, Built, Options, Stage},
+        build::{self, Built, Options, Stage, TriedWith},
         suite,
     },
     cli::{
@@ -107,6 +107,18 @@ fn text(built: &Built, arguments: &Arguments) -> String {
     );
     if let Some(reason) = &built.refuses_empty_settings {
         text += &format!("settings    needed: {reason}\n");
+    }
+    match &built.tried_with {
+        Some(TriedWith { case, refused: None }) => {
+            text += &format!("tried       with those of the case {case:?}\n");
+        }
+        Some(TriedWith { case, refused: Some(reason) }) => {
+            text += &format!("tried       with those of the case {case:?}, and it refuses them: {reason}\n");
+        }
+        None if built.refuses_empty_settings.is_some() => {
+            text += "tried       with none: there is no case in cases.yaml whose settings could be taken\n";
+        }
+        None => {}
     }
     // A suite asks the component in its folder, and one that went elsewhere is not there.
     let next = match (&arguments.out, &built.refuses_empty_settings) {

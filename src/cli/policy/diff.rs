@@ -97,7 +97,7 @@ enum FailOn {
     /// Any change, of a reason's words too
     #[default]
     Any,
-    /// A change of the verdict, in whichever direction
+    /// A change of the verdict, in whichever direction, or no answer where there was one
     Verdict,
     /// Something is allowed that was denied
     Loosened,
@@ -147,7 +147,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let loosened = comparison.count(Kind::Loosened) > 0;
     let fails = match arguments.fail_on {
         FailOn::Any => !comparison.groups.is_empty(),
-        FailOn::Verdict => loosened || comparison.count(Kind::Tightened) > 0,
+        FailOn::Verdict => loosened || [Kind::Failed, Kind::Tightened].iter().any(|kind| comparison.count(*kind) > 0),
         FailOn::Loosened => loosened,
         FailOn::Never => false,
     };
@@ -282,8 +282,8 @@ fn text(arguments: &Arguments, comparison: &Comparison) -> String {
         let groups = comparison.groups.iter().filter(|(change, _)| change.kind == kind);
         for (Change { old, new, .. }, Group { count, example }) in groups {
             let style = match kind {
-                Kind::Loosened => BAD,
-                Kind::Tightened | Kind::Code | Kind::Reason => WARNING,
+                Kind::Loosened | Kind::Failed => BAD,
+                Kind::Tightened | Kind::Answered | Kind::Code | Kind::Reason => WARNING,
             };
             text += &format!("{}: {old} -> {new}: {count} requests, such as\n", styled(style, kind));
             let mut row = |name: &str, value: &str| {
@@ -339,7 +339,9 @@ fn json_of(arguments: &Arguments, comparison: &Comparison) -> Json {
         "notAsked": comparison.left_out.iter().map(left_out).collect::<Vec<_>>(),
         "seed": arguments.seed,
         "loosened": comparison.count(Kind::Loosened),
+        "failed": comparison.count(Kind::Failed),
         "tightened": comparison.count(Kind::Tightened),
+        "answered": comparison.count(Kind::Answered),
         "code": comparison.count(Kind::Code),
         "reason": comparison.count(Kind::Reason),
         "changes": comparison.groups.iter().map(group).collect::<Vec<_>>(),

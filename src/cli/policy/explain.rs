@@ -159,7 +159,7 @@ fn module(asked: &Asked) -> String {
     if asked.left_out > 0 {
         text += &format!("  {} more elements were not looked at\n", asked.left_out);
     }
-    if let Some(notes) = &asked.notes {
+    if let Some(notes) = asked.notes.as_ref().filter(|notes| !notes.is_empty()) {
         text += "  it notes:\n";
         notes.iter().for_each(|note| text += &format!("    {}\n", note.replace(char::is_control, " ")));
     }

@@ -40,6 +40,7 @@ impl policy::Guest for Guest {
         match request.template.as_str() {
             "long" => return deny("x".repeat(1 << 20), "long"),
             "bad-code" => return deny("a code that is none".to_owned(), "Not A Code"),
+            "throw" => return deny(format!("threw at {:?}", request.pod), "module-error"),
             "pod" => return deny(format!("pod: {:?}", request.pod), "pod"),
             "count" => return deny(format!("call {calls} of this instance"), "count"),
             word => misbehave(word),
@@ -75,6 +76,13 @@ fn lawless(settings: &str, request: &policy::Request, calls: u32) -> Option<poli
         let own = format!("\"tenant\":\"{}\"", request.workflow.namespace);
         let allowed = settings.contains(&own).then_some(policy::Decision::Allow);
         return allowed.or_else(|| Some(deny(format!("not in {settings}"), "not-listed")));
+    }
+    if told("throws") {
+        return Some(deny("threw".to_owned(), "module-error"));
+    }
+    if told("throws-on-garbage") {
+        let readable = request.pod.as_ref().is_some_and(|pod| pod.contains("\"containers\":[{"));
+        return (!readable).then(|| deny("threw".to_owned(), "module-error"));
     }
     if told("looks-for-privileged") {
         return allow_if(!request.pod.as_ref().is_some_and(|pod| pod.contains("\"privileged\":true")));

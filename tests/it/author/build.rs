@@ -4,9 +4,11 @@
 use std::{env, fs, path::Path};
 
 use landfall::author::{
-    build::{self, BuildError, Language, Options, sources},
+    build::{self, BuildError, Language, Options, TriedWith, sources},
     new,
 };
+
+use crate::cli::binary;
 
 /// The committed components whose toolchain isn't Rust's.
 const OTHERS: &[(&str, Language)] = &[("office-hours", Language::JavaScript), ("name-rules", Language::Python)];
@@ -95,10 +97,38 @@ fn a_new_rust_module_is_built() {
     let target = concat!(env!("CARGO_TARGET_TMPDIR"), "/policies");
     fs::write(folder.join(".cargo/config.toml"), format!("[build]\ntarget-dir = {target:?}\n")).unwrap();
     let built = build::build(&folder, &Options::default(), |_| {}).unwrap();
+    // It refuses `{}`, so it is tried with what its cases give it.
+    assert_eq!(built.tried_with, Some(TriedWith { case: "a cluster that is listed".to_owned(), refused: None }));
     assert_eq!((built.name.as_str(), built.language), ("stranger", Language::Rust));
     assert!(built.refuses_empty_settings.unwrap().contains("clusters"));
     let component = fs::read(&built.file).unwrap();
     assert_eq!(sources::of_component(&component), Some(built.sources_digest.as_str()));
     let text = String::from_utf8_lossy(&component);
     assert!(!text.contains(folder.to_str().unwrap()) && !text.contains("/.cargo/"), "paths of this machine are in it");
+    what_a_panic_says_is_told(&folder);
+}
+
+/// The module that was built in `folder`, but panicking where it should decide, and where it checks its settings.
+fn what_a_panic_says_is_told(folder: &Path) {
+    let source = folder.join("src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let decides = "fn authorize(&self, request: &Request) -> Decision {\n";
+    assert!(text.contains(decides));
+    let panics = "        if request.template == \"panic\" {\n            let none: Option<u8> = None;\n            \
+                  none.expect(\"nothing is there\");\n        }\n";
+    fs::write(&source, text.replace(decides, &format!("{decides}{panics}"))).unwrap();
+    build::build(folder, &Options::default(), |_| {}).unwrap();
+    fs::write(
+        folder.join("cases.yaml"),
+        "settings: {clusters: []}\nrequest: {workflow: a/w, target: b/c, template: panic}\ncases:\n- {name: one, expect: deny}\n",
+    )
+    .unwrap();
+    let said = "the module panicked: nothing is there (src/lib.rs:";
+    for verb in ["test", "run", "explain"] {
+        let case = ["--case", "one"];
+        let flags = if verb == "test" { &case[..0] } else { &case[..] };
+        let ended = binary::run(&[&["policy", verb, binary::text(folder)], flags].concat());
+        assert!(ended.stdout.contains(said), "{verb}: {}{}", ended.stdout, ended.stderr);
+        assert!(!ended.stdout.contains("it notes:"), "{}", ended.stdout);
+    }
 }

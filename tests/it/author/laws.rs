@@ -14,7 +14,12 @@ use landfall::{
         subject::Subject,
         suite::{self, Suite},
     },
-    policy::{host::Host, module::Prepared, request::Request, store::BUILTIN},
+    policy::{
+        host::Host,
+        module::Prepared,
+        request::{PodJson, Request},
+        store::BUILTIN,
+    },
 };
 use serde_json::json;
 
@@ -111,6 +116,28 @@ fn garbage_that_is_taken_is_found_in_settings_and_in_pods() {
     found.dedup();
     let settings = ["the unknown setting", "what is no map is taken for settings"];
     assert_eq!(found, [&["a pod that can't be read is allowed"][..], &settings].concat());
+}
+
+/// To deny what can't be read is to say so.
+#[test]
+fn a_module_that_fails_on_garbage_is_found() {
+    let settings = json!({ "mode": "throws-on-garbage", "needs": "pod" });
+    let with_container = || {
+        let pod = json!({ "spec": { "containers": [{ "name": "main" }] } });
+        Request { pod: Some(PodJson::from(pod.to_string())), ..request("argo", "default/argo") }
+    };
+    let found = (0..12).any(|seed| {
+        let corpus = Corpus { settings: vec![settings.clone().into()], requests: vec![with_container()] };
+        let findings = fuzz(modules::DENY_ALL, corpus, &[Law::Garbage], (100, seed));
+        findings
+            .broken
+            .iter()
+            .any(|broken| broken.breach.sentence.starts_with("a pod that can't be read gets no answer"))
+    });
+    assert!(found);
+    let corpus = Corpus { settings: vec![json!({ "mode": "throws" }).into()], requests: vec![with_container()] };
+    let findings = fuzz(modules::DENY_ALL, corpus, &[Law::Limits], (4, SEED));
+    assert_eq!(findings.broken[0].breach.sentence, "the module gives no answer");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod cover;
+mod failures;
 mod new;
 mod compare;
 mod laws;

@@ -88,8 +88,8 @@ fn a_module_that_can_not_be_configured_is_refused() {
     check(r#"["refuse"]"#, "refuses its settings: setting \"refuse\": told to");
     check(
         r#"["trap"]"#,
-        "configure: the module trapped: wasm `unreachable` instruction executed; hint: a panic looks like this: run the \
-         module's code in a test of its own language",
+        "configure: the module trapped: wasm `unreachable` instruction executed; hint: a panic looks like this: \
+         `landfall policy check` tells its message, if the module is made with the SDK",
     );
     check(r#"["loop"]"#, "configure: the module used more than 2000 ms of processor time");
     check(r#"["memory"]"#, &format!("configure: the module wanted more than {} MiB of memory", MEMORY_BYTES >> 20));

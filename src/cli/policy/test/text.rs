@@ -104,7 +104,10 @@ fn failure(tested: &Tested, suite: &Suite, result: &CaseResult) -> String {
             Some(format!("see why: landfall policy explain {path} --case {name}"))
         }
         Problem::NotConfigured => Some("what must be refused stands under `refused`".to_owned()),
-        Problem::NoAnswer => Some("a module that traps denies as well; if that is meant, expect this code".to_owned()),
+        Problem::NoAnswer => Some(
+            "where a module fails the pod is denied, which no case means by deny; if this one does, expect this code"
+                .to_owned(),
+        ),
         Problem::NotRefused => Some("a misspelt setting that is taken goes unnoticed".to_owned()),
         Problem::OtherRefusal { .. } => None,
     };
