@@ -22,15 +22,8 @@ const NODE: Version = Version(18, 0);
 
 /// The package, as npm installed it in `folder` or above.
 pub fn tool(folder: &Path) -> Result<Tool, BuildError> {
+    node()?;
     let missing = |what: String, install: String, by_build| BuildError::Missing { what, install, by_build };
-    let node = tools::in_path("node").and_then(|node| tools::version(&node));
-    if node.is_none_or(|version| version < NODE) {
-        let what = match node {
-            Some(version) => format!("Node.js {}.{} is too old: {} is needed", version.0, version.1, NODE.0),
-            None => format!("Node.js is not installed: {} or later is needed", NODE.0),
-        };
-        return Err(missing(what, "see https://nodejs.org".to_owned(), false));
-    }
     let packages = folder.ancestors().map(|above| above.join("node_modules").join(PACKAGE));
     let Some(package) = packages.into_iter().find(|package| package.join("package.json").is_file()) else {
         let what = format!("the npm package {PACKAGE} is not installed in {}", folder.display());
@@ -74,7 +67,21 @@ pub fn component(tool: &Tool, folder: &Path) -> Result<Vec<u8>, BuildError> {
     fs::read(&made).map_err(|error| unusable(&made, error))
 }
 
-fn entry(folder: &Path) -> Result<String, BuildError> {
+/// Node.js is there, and not too old.
+pub fn node() -> Result<(), BuildError> {
+    let node = tools::in_path("node").and_then(|node| tools::version(&node));
+    if node.is_none_or(|version| version < NODE) {
+        let what = match node {
+            Some(version) => format!("Node.js {}.{} is too old: {} is needed", version.0, version.1, NODE.0),
+            None => format!("Node.js is not installed: {} or later is needed", NODE.0),
+        };
+        return Err(BuildError::Missing { what, install: "see https://nodejs.org".to_owned(), by_build: false });
+    }
+    Ok(())
+}
+
+/// The file that the package in `folder` begins with.
+pub fn entry(folder: &Path) -> Result<String, BuildError> {
     let package = package(&folder.join("package.json"))?;
     Ok(package.get("main").and_then(serde_json::Value::as_str).unwrap_or(ENTRY).to_owned())
 }

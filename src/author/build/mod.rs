@@ -225,6 +225,40 @@ pub fn toolchain(folder: &Path, language: Language) -> Result<(), BuildError> {
     tool(folder, language).map(drop)
 }
 
+/// The component of the crate in `folder`, built so that each of its functions and lines can be found in it.
+///
+/// # Errors
+///
+/// Why there is none.
+pub fn for_cover(folder: &Path) -> Result<Vec<u8>, BuildError> {
+    let full = fs::canonicalize(folder).map_err(|error| unusable(folder, error))?;
+    rust::component_for_cover(&rust::tool()?, &full)
+}
+
+/// What a script begins with: the file, or for Python the module.
+///
+/// # Errors
+///
+/// What names it can't be read, or there is nothing that would run it.
+pub fn entry(folder: &Path, language: Language) -> Result<String, BuildError> {
+    match language {
+        Language::Rust => Ok("src/lib.rs".to_owned()),
+        Language::JavaScript => {
+            javascript::node()?;
+            javascript::entry(folder)
+        }
+        Language::Python => {
+            python::interpreter_found(&interpreter(folder))?;
+            Ok(python::MODULE.to_owned())
+        }
+    }
+}
+
+/// The Python that runs the sources in `folder`: that of the virtual environment in it, of the active one, or in `PATH`.
+pub fn interpreter(folder: &Path) -> PathBuf {
+    python::interpreter(folder)
+}
+
 fn tool(folder: &Path, language: Language) -> Result<Tool, BuildError> {
     match language {
         Language::Rust => rust::tool(),

@@ -13,11 +13,13 @@ use crate::author::build::{
 };
 
 /// The module in which componentize-py looks for the class `Policy`.
-const MODULE: &str = "policy";
+pub const MODULE: &str = "policy";
 const PROGRAM: &str = "componentize-py";
 /// The bindings of older versions have other names.
 const LEAST: Version = Version(0, 25);
 const ENVIRONMENT: &str = ".venv";
+/// The oldest Python whose code tells all of its lines.
+const PYTHON: Version = Version(3, 10);
 
 /// The program: of the virtual environment in `folder`, of the active one, or in `PATH`.
 pub fn tool(folder: &Path) -> Result<Tool, BuildError> {
@@ -37,6 +39,26 @@ pub fn tool(folder: &Path) -> Result<Tool, BuildError> {
             Err(missing(what))
         }
         None => Err(missing(format!("{} can't be run", program.display()))),
+    }
+}
+
+/// Python itself: of the virtual environment in `folder`, of the active one, or in `PATH`.
+pub fn interpreter(folder: &Path) -> PathBuf {
+    let environments = [Some(folder.join(ENVIRONMENT)), env::var_os("VIRTUAL_ENV").map(PathBuf::from)];
+    let found = environments.into_iter().flatten().map(|environment| environment.join("bin/python"));
+    found.into_iter().find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
+}
+
+/// Python can be run.
+pub fn interpreter_found(program: &Path) -> Result<(), BuildError> {
+    let install = "see https://www.python.org".to_owned();
+    match tools::version(program) {
+        Some(version) if version >= PYTHON => Ok(()),
+        Some(version) => {
+            let what = format!("Python {}.{} is too old: {}.{} is needed", version.0, version.1, PYTHON.0, PYTHON.1);
+            Err(BuildError::Missing { what, install, by_build: false })
+        }
+        None => Err(BuildError::Missing { what: "Python is not installed".to_owned(), install, by_build: false }),
     }
 }
 

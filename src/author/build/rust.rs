@@ -52,9 +52,28 @@ pub fn install() -> Vec<Vec<String>> {
     vec![["rustup", "target", "add", TARGET].map(str::to_owned).to_vec()]
 }
 
+/// How a module is compiled to see what of it runs: each function and branch of its own is still there. The profile is the
+/// same, and nothing in it is of what runs on this machine, so that macros and the like are not compiled again.
+const COVER_SETTINGS: &[&str] = &[
+    r#"inherits="release""#,
+    "opt-level=0",
+    r#"lto="off""#,
+    r#"panic="abort""#,
+    r#"debug="line-tables-only""#,
+    "strip=false",
+];
+
+/// The component of the crate in `folder`, with names and lines.
+pub fn component_for_cover(tool: &Tool, folder: &Path) -> Result<Vec<u8>, BuildError> {
+    component_of(compile(tool, folder, COVER_SETTINGS, &[])?)
+}
+
 /// The component of the crate in `folder`. Cargo's own messages go to stderr as they come.
 pub fn component(tool: &Tool, folder: &Path) -> Result<Vec<u8>, BuildError> {
-    let file = compile(tool, folder)?;
+    component_of(compile(tool, folder, PROFILE_SETTINGS, &remapped_paths(folder))?)
+}
+
+fn component_of(file: PathBuf) -> Result<Vec<u8>, BuildError> {
     let module = fs::read(&file).map_err(|error| unusable(&file, error))?;
     ComponentEncoder::default()
         .module(&module)
@@ -63,17 +82,17 @@ pub fn component(tool: &Tool, folder: &Path) -> Result<Vec<u8>, BuildError> {
 }
 
 /// The core module that cargo makes of the crate in `folder`.
-fn compile(tool: &Tool, folder: &Path) -> Result<PathBuf, BuildError> {
+fn compile(tool: &Tool, folder: &Path, settings: &[&str], flags: &[String]) -> Result<PathBuf, BuildError> {
     let mut command = Command::new(&tool.program);
     command.args(["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET, "--profile", PROFILE]);
-    for setting in PROFILE_SETTINGS {
+    for setting in settings {
         command.args(["--config", &format!("profile.{PROFILE}.{setting}")]);
     }
     let output = command
         .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .current_dir(folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(folder).join("\x1f"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -1,26 +1,30 @@
 //! How much of a module its suite looks at: which of its code runs, and which of its settings decide anything.
 //!
-//! [`code`] works for any guest language: the module is rewritten so that it leaves marks (`component`, `module`,
-//! `function`), answers all questions, and the marks are read. Of an interpreter that says little about the policy that it
-//! interprets; [`rules`](crate::author::cover::rules) says the same of every module. What is shown of it is `cli`'s.
+//! [`code`] works for any compiled guest: the module is rewritten so that it leaves marks (`component`, `module`,
+//! `function`), answers all questions, and the marks are read and added up (`tally`). Of an interpreter that says nothing
+//! about the policy that it interprets, so scripts are run by another one (`script`).
+//! [`rules`](crate::author::cover::rules) says the same of every module. What is shown of it is `cli`'s.
 
 mod component;
 mod function;
 mod module;
 mod names;
 pub mod rules;
+mod script;
+mod tally;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use crate::author::cover::names::Place;
 use crate::{
     author::{
+        build::{self, BuildError, Language},
         cover::{
-            function::{Arm, ArmKind, Branch},
-            module::{Function, Map},
-            names::Lines,
+            module::Map,
+            names::{Lines, Texts},
+            tally::{Look, Tally},
         },
         suite::Suite,
     },
@@ -34,6 +38,9 @@ use crate::{
 
 /// More functions than any policy has that is compiled: the module holds an interpreter.
 const FUNCTIONS_MAX: usize = 1_200;
+/// What is looked at of a crate.
+const CRATE: &str = "the crate's own code, built anew with names and lines and without optimisation; not the code of \
+                     libraries, nor what macros write";
 /// Marks slow code down: a decision is given so many times what it may take otherwise. A decision that is stopped is not
 /// covered, and a virtual machine that has to wait for its processor counts the wait as processor time.
 const DECISION_ALLOWANCE: u32 = 100;
@@ -44,15 +51,19 @@ const CONFIGURE_ALLOWANCE: u32 = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Code {
-    /// The module holds an interpreter, by the number of its functions: its own code says little about the policy.
-    pub interpreter: bool,
+    /// What was looked at, and how.
+    pub how: String,
+    /// Why nothing was measured, if so. Then all figures are of nothing.
+    pub unmeasured: Option<Unmeasured>,
     /// The build left names of functions in.
     pub named: bool,
     /// The build left lines of sources in.
     pub lines: bool,
+    /// Lines of code, where they are counted: of scripts.
+    pub source_lines: Share,
     /// Functions that count: the policy's own, or all of them.
     pub functions: Share,
-    /// Arms of their branches.
+    /// Arms of their branches; of a script, the blocks that its runtime tells apart.
     pub branches: Share,
     /// So many functions of libraries don't count.
     pub library_functions: usize,
@@ -60,10 +71,35 @@ pub struct Code {
     pub trapping_arms: usize,
     /// So many questions were answered.
     pub answered: usize,
-    /// The questions and the settings that ended in a trap or exceeded a limit. What ran until then counts.
+    /// The questions and the settings that ended in a trap or exceeded a limit; of a script, those that were not answered as
+    /// the suite says. What ran until then counts.
     pub failed: Vec<String>,
+    /// Lines of a script that never ran, in the order of the text.
+    pub missed_lines: Vec<MissedLines>,
     /// Functions of which not all ran, in the order of the code.
     pub missed: Vec<MissedFunction>,
+}
+
+/// Why the code was not measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unmeasured {
+    /// Why.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Lines of a source next to each other that never ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissedLines {
+    /// The file, relative to the policy folder.
+    pub file: String,
+    /// The first.
+    pub from: u32,
+    /// The last.
+    pub to: u32,
+    /// The line ran, but not all that is in it.
+    pub partly: bool,
 }
 
 /// A part of a whole.
@@ -107,25 +143,77 @@ pub enum CoverError {
     /// The component can't be rewritten.
     #[error("the component can't be rewritten: {0}")]
     Malformed(#[from] wasmparser::BinaryReaderError),
+    /// The module can't be built so that its code can be told from that of libraries.
+    #[error(transparent)]
+    Build(Box<BuildError>),
+    /// What runs the sources doesn't.
+    #[error("{0}")]
+    Runner(String),
     /// The rewritten one can't be run.
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
-/// Runs the whole suite and looks at what of the module's code ran. With `all`, the functions of libraries count, and an
-/// interpreter's as well; otherwise an interpreter is only named as one. `progress` is called with the number of questions
-/// that are answered and of all.
+/// Runs the whole suite and looks at what of the module's code ran. Where the suite's module is a policy folder, the sources
+/// in it are looked at: a crate is built anew for that, with its lines and names and without optimisation; a script is run by
+/// the runtime of its language. Otherwise the component is, as far as the build left names in it. With `all`, the component
+/// is looked at as it is, and the functions of libraries and interpreters count. `progress` is called with the number of
+/// questions that are answered and of all.
 ///
 /// `host` has to be a [metering](Host::metering) one.
 ///
 /// # Errors
 ///
-/// The module can't be rewritten, or can't be loaded.
+/// The module can't be built, rewritten or loaded.
 pub fn code(host: &Host, suite: &Suite, all: bool, progress: &mut dyn FnMut(usize, usize)) -> Result<Code, CoverError> {
-    let rewritten = component::rewrite(&suite.subject.bytes)?;
-    let mut code = Code::empty(&rewritten.maps);
-    if code.interpreter && !all {
-        return Ok(code);
+    let folder = suite.subject.folder.as_deref();
+    let sources = folder.and_then(|folder| Language::of(folder).map(|language| (folder, language)));
+    match sources.filter(|_| !all) {
+        Some((folder, Language::Rust)) => match build::for_cover(folder) {
+            Ok(component) => of_component(host, suite, (&component, CRATE), all, progress),
+            Err(BuildError::Missing { what, install, .. }) => Ok(unmeasured(what, format!("install it: {install}"))),
+            Err(error) => Err(CoverError::Build(Box::new(error))),
+        },
+        Some((folder, language @ (Language::JavaScript | Language::Python))) => {
+            match script::code(folder, language, suite) {
+                Err(CoverError::Build(error)) => match *error {
+                    BuildError::Missing { what, install, .. } => Ok(unmeasured(what, format!("install it: {install}"))),
+                    error => Err(CoverError::Build(Box::new(error))),
+                },
+                other => other,
+            }
+        }
+        None => {
+            let how =
+                if all { "all code of the component" } else { "the code of the component that bears its crate's name" };
+            of_component(host, suite, (&suite.subject.bytes, how), all, progress)
+        }
+    }
+}
+
+fn unmeasured(reason: String, hint: String) -> Code {
+    Code { unmeasured: Some(Unmeasured { reason, hint }), ..Code::empty(&[]) }
+}
+
+fn of_component(
+    host: &Host,
+    suite: &Suite,
+    (component, how): (&[u8], &str),
+    all: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Code, CoverError> {
+    let rewritten = component::rewrite(component)?;
+    let mut code = Code { how: how.to_owned(), ..Code::empty(&rewritten.maps) };
+    let sources = "name the policy folder, where its sources are";
+    let is_crate = how == CRATE;
+    if !all && !is_crate && rewritten.maps.iter().map(|map| map.functions.len()).sum::<usize>() > FUNCTIONS_MAX {
+        let reason = "the component holds an interpreter, whose code says nothing about the policy";
+        return Ok(unmeasured(reason.to_owned(), sources.to_owned()));
+    }
+    if !all && !code.named {
+        let reason =
+            "the build left no names in the component, so the policy's own code can't be told from that of libraries";
+        return Ok(unmeasured(reason.to_owned(), format!("{sources}; or count all code with --all")));
     }
     let exports = rewritten.counters.iter().map(|counter| counter.export.clone()).collect();
     let marked = Marked::new(host, &rewritten.bytes, exports, limits())?;
@@ -135,12 +223,16 @@ pub fn code(host: &Host, suite: &Suite, all: bool, progress: &mut dyn FnMut(usiz
     };
     ask(host, suite, &marked, (&mut seen, &mut code), progress)?;
     let folder = suite.subject.folder.as_deref().or(suite.file.parent()).and_then(|folder| folder.canonicalize().ok());
+    let mut texts = Texts::default();
     for (map, marks) in rewritten.maps.iter().zip(&seen.marks) {
-        let lines = Lines::read(&suite.subject.bytes, map);
+        let lines = Lines::read(component, map);
         code.lines |= lines.is_some();
+        let mut tally = Tally::default();
         for function in &map.functions {
-            code.add(&Look { function, marks, lines: lines.as_ref(), folder: folder.as_deref(), all });
+            let look = Look { function, marks, lines: lines.as_ref(), folder: folder.as_deref(), all };
+            tally.add(&look, &mut texts, &mut code);
         }
+        tally.sum_up(&mut code);
     }
     Ok(code)
 }
@@ -218,109 +310,32 @@ fn limits() -> Limits {
     }
 }
 
-/// A function and everything by which it is judged.
-struct Look<'a> {
-    function: &'a Function,
-    marks: &'a [bool],
-    lines: Option<&'a Lines<'a>>,
-    folder: Option<&'a Path>,
-    all: bool,
-}
-
 impl Code {
     fn empty(maps: &[Map]) -> Code {
         let functions = || maps.iter().flat_map(|map| &map.functions);
         Code {
-            interpreter: functions().count() > FUNCTIONS_MAX,
+            how: String::new(),
+            unmeasured: None,
             named: functions().any(|function| function.symbol.is_some()),
             lines: false,
+            source_lines: Share::default(),
             functions: Share::default(),
             branches: Share::default(),
             library_functions: 0,
             trapping_arms: 0,
             answered: 0,
             failed: Vec::new(),
+            missed_lines: Vec::new(),
             missed: Vec::new(),
         }
     }
 
-    /// Functions and arms together.
+    /// Lines, functions and arms together.
     pub fn share(&self) -> Share {
         let mut share = self.functions;
+        share.add(self.source_lines);
         share.add(self.branches);
         share
-    }
-
-    fn add(&mut self, look: &Look<'_>) {
-        let Look { function, .. } = look;
-        if function.marks.only_traps {
-            return;
-        }
-        if !look.all && !look.is_own() {
-            self.library_functions += 1;
-            return;
-        }
-        let ran = look.is_set(function.marks.entry);
-        let mut branches = Share::default();
-        let mut missed = Vec::new();
-        for branch in &function.marks.branches {
-            let (place, own) = look.place(branch.offset);
-            // What was inlined from a library counts as little as what is called of it.
-            if !own && !look.all {
-                continue;
-            }
-            let counted = || branch.arms.iter().filter(|arm| !arm.only_traps);
-            self.trapping_arms += branch.arms.len() - counted().count();
-            let hit = counted().filter(|arm| look.was_taken(arm)).count();
-            branches.add(Share { hit, total: counted().count() });
-            if hit < counted().count() {
-                missed.push(MissedBranch { place, missed: look.missed(branch) });
-            }
-        }
-        self.functions.add(Share { hit: usize::from(ran), total: 1 });
-        self.branches.add(branches);
-        if !ran || !missed.is_empty() {
-            let (place, _) = look.place(function.marks.offset);
-            self.missed.push(MissedFunction { name: names::name(function), place, ran, branches, missed });
-        }
-    }
-}
-
-impl Look<'_> {
-    fn is_own(&self) -> bool {
-        let by_line = self.lines.and_then(|lines| lines.place(self.function.marks.offset, self.folder));
-        match by_line {
-            // An exported function bears no crate's name, but its line tells whose it is.
-            Some((_, own)) => own && !names::is_generated(&names::name(self.function)),
-            None => names::is_own(self.function),
-        }
-    }
-
-    /// The line, if it is known, and whether the policy's own code is there.
-    fn place(&self, offset: usize) -> (Option<Place>, bool) {
-        match self.lines {
-            Some(lines) => lines.place(offset, self.folder).map_or((None, false), |(place, own)| (Some(place), own)),
-            None => (None, true),
-        }
-    }
-
-    fn is_set(&self, mark: u32) -> bool {
-        self.marks.get(mark as usize).copied().unwrap_or_default()
-    }
-
-    fn was_taken(&self, arm: &Arm) -> bool {
-        arm.marks.iter().any(|mark| self.is_set(*mark))
-    }
-
-    fn missed(&self, branch: &Branch) -> String {
-        let missed: Vec<&Arm> = branch.arms.iter().filter(|arm| !arm.only_traps && !self.was_taken(arm)).collect();
-        let all = branch.arms.iter().filter(|arm| !arm.only_traps).count();
-        match missed.as_slice() {
-            missed if missed.len() == all => "never reached".to_owned(),
-            [Arm { kind: ArmKind::True, .. }] => "never true".to_owned(),
-            [Arm { kind: ArmKind::False, .. }] => "never false".to_owned(),
-            missed => format!("{} of {all} cases never", missed.len()),
-        }
     }
 }
 

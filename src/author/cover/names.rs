@@ -1,7 +1,11 @@
 //! What people call a place in a module: the function's name and the line of the source, as far as the build left them in;
 //! and whether it is code of the policy or of a library that was linked into it.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use addr2line::{
     Context,
@@ -41,7 +45,7 @@ const LIBRARY_PATHS: &[&str] =
     &["/rustc/", "/.cargo/", "/library/core/", "/library/alloc/", "/library/std/", "/sdk/src/"];
 
 /// A line of a source.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Place {
     /// The file, relative to the policy folder where it is in it.
     pub file: String,
@@ -84,11 +88,38 @@ impl<'a> Lines<'a> {
         let address = offset.checked_sub(self.code_begin)? as u64;
         let location = self.context.find_location(address).ok()??;
         let (file, line) = (location.file?, location.line.filter(|line| *line > 0)?);
-        let inside = folder.and_then(|folder| Path::new(file).strip_prefix(folder).ok());
         let library = LIBRARY_PATHS.iter().any(|part| file.contains(part)) || file.starts_with("crates/");
-        let own = inside.is_some() || !library;
+        let inside = folder.and_then(|folder| Path::new(file).strip_prefix(folder).ok());
+        let own = match (folder, inside) {
+            // A crate within the folder, as the SDK is in that of a new module, is another one.
+            (Some(folder), Some(inside)) => {
+                let folders = inside.ancestors().skip(1).filter(|inner| !inner.as_os_str().is_empty());
+                !folders.into_iter().any(|inner| folder.join(inner).join("Cargo.toml").is_file())
+            }
+            (_, None) | (None, _) => !library && !Path::new(file).is_absolute(),
+        };
         let file = inside.map_or_else(|| file.to_owned(), |inside| inside.display().to_string());
         Some((Place { file, line }, own))
+    }
+}
+
+/// The texts of sources, read once.
+#[derive(Default)]
+pub struct Texts(HashMap<PathBuf, Vec<String>>);
+
+impl Texts {
+    /// Whether people wrote code in that line: it is no attribute, from which functions are derived, no call of the SDK's
+    /// macro, and not only a bracket, at which the compiler drops values. A line that can't be read is taken for code.
+    pub fn is_code(&mut self, folder: Option<&Path>, place: &Place) -> bool {
+        let path = folder.unwrap_or(Path::new("")).join(&place.file);
+        let lines = self.0.entry(path).or_insert_with_key(|path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            text.lines().map(str::to_owned).collect()
+        });
+        let Some(line) = lines.get((place.line as usize).saturating_sub(1)) else { return true };
+        let line = line.trim();
+        let is_macro = line.starts_with("#[") || line.contains("_sdk::export!(") || line.starts_with("export!(");
+        !is_macro && line.contains(|c: char| c.is_alphanumeric() || c == '?')
     }
 }
 

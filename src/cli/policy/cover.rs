@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     author::{
         cover::{
-            self, Code, CoverError, MissedFunction, Place, Share,
+            self, Code, CoverError, MissedFunction, MissedLines, Place, Share, Unmeasured,
             rules::{self, Rules, Unused},
         },
         removal::Target,
@@ -33,13 +33,15 @@ use crate::{
 const FUNCTIONS_SHOWN_MAX: usize = 20;
 /// Of one function, so many branches are listed.
 const BRANCHES_SHOWN_MAX: usize = 8;
+/// So many ranges of lines are listed.
+const LINES_SHOWN_MAX: usize = 40;
 /// So many settings are listed.
 const SETTINGS_SHOWN_MAX: usize = 50;
 
 /// Flags of `landfall policy cover`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Code is what the module itself consists of: which functions ran, and which arms of their branches were taken. It is measured\nfor any language, by marks that are put into a copy of the module; of an interpreter (JavaScript, Python) it says little, and is\nleft out. Rules are what it is configured with: each element of the settings that some answer depends on is covered.\n\nExamples:\n  landfall policy cover policies/images\n  landfall policy cover policies/images --min 20 --min-rules 100\n  landfall policy cover builtin --suite policies/builtin/cases.yaml\n\nExit status: 0 if there is as much as is asked for, 1 if not."
+    after_help = "Code is the policy's own, as its folder has it: which functions ran, and which arms of their branches were taken. A crate is\nbuilt anew for that, with names and lines. JavaScript and Python are run by Node.js and Python in place of the component, and\ntheir lines are counted. A component without its sources is measured if the build left names in it. Rules are what it is configured with: each element of the settings that some answer depends on is covered.\n\nExamples:\n  landfall policy cover policies/images\n  landfall policy cover policies/images --min 60 --min-rules 100\n  landfall policy cover builtin --suite policies/builtin/cases.yaml\n\nExit status: 0 if there is as much as is asked for, 1 if not."
 )]
 pub struct Arguments {
     /// A policy folder, its suite (cases.yaml), a .wasm file, or `builtin`
@@ -90,18 +92,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     });
     let code = code.map_err(|error| {
         let advice = match &error {
-            CoverError::Load(error) => error.hint(),
-            CoverError::Malformed(_) => None,
+            CoverError::Load(error) => error.hint().map(str::to_owned),
+            CoverError::Build(error) => error.hint(),
+            CoverError::Malformed(_) | CoverError::Runner(_) => None,
         };
-        failed(&suite, &error, advice)
+        failed(&suite, &error, advice.as_deref())
     })?;
-    if arguments.min.is_some() && code.interpreter && !arguments.all {
+    if let (Some(_), Some(Unmeasured { reason, hint })) = (arguments.min, &code.unmeasured) {
         return Err(hint::error(
-            format!(
-                "{}: the module holds an interpreter, whose code says nothing about the policy",
-                suite.subject.name
-            ),
-            "go by the settings with --min-rules, or count the interpreter as well with --all",
+            format!("{}: --min asks for what can't be measured: {reason}", suite.subject.name),
+            format!("{hint}; or go by the settings alone, with --min-rules"),
         ));
     }
     let found = measure_rules(&suite, &progress).map_err(|error| failed(&suite, &error, error.hint()))?;
@@ -183,17 +183,25 @@ fn text(report: &Report, arguments: &Arguments) -> String {
         styled(STRONG, &report.module),
         styled(FAINT, format!("{} questions, {} settings to refuse", report.questions, report.refusals))
     );
-    if code.interpreter && !arguments.all {
-        text += "code   not measured: the module holds an interpreter, whose branches are not those of the policy\n";
-    } else {
-        text += &share("code   functions ", code.functions, None);
-        text += &share("       branches  ", code.branches, None);
-        text += &share("       together  ", code.share(), arguments.min);
+    match &code.unmeasured {
+        Some(Unmeasured { reason, .. }) => text += &format!("code   not measured: {reason}\n"),
+        None => {
+            text += &share("code   functions ", code.functions, None);
+            let branches = if code.source_lines.total > 0 { "blocks    " } else { "branches  " };
+            if code.branches.total > 0 {
+                text += &share(&format!("       {branches}"), code.branches, None);
+            }
+            if code.source_lines.total > 0 {
+                text += &share("       lines     ", code.source_lines, None);
+            }
+            text += &share("       together  ", code.share(), arguments.min);
+        }
     }
     text += &share("rules  settings  ", rules.elements, arguments.min_rules);
     text += &functions(code, arguments.all);
+    text += &lines(code, arguments.all);
     text += &settings(rules, arguments.all);
-    for note in notes(report, arguments) {
+    for note in notes(report) {
         text += &format!("\n{} {note}", styled(FAINT, "note:"));
     }
     if !text.ends_with('\n') {
@@ -235,6 +243,23 @@ fn functions(code: &Code, all: bool) -> String {
     }
     if missed.len() > max {
         text += &format!("  and {} more: --all lists them\n", missed.len() - max);
+    }
+    text
+}
+
+fn lines(code: &Code, all: bool) -> String {
+    if code.missed_lines.is_empty() {
+        return String::new();
+    }
+    let max = if all { usize::MAX } else { LINES_SHOWN_MAX };
+    let mut text = format!("\n{}\n", styled(STRONG, "Lines that no case comes by"));
+    for MissedLines { file, from, to, partly } in code.missed_lines.iter().take(max) {
+        let to = if from == to { String::new() } else { format!("-{to}") };
+        let partly = if *partly { "  a part of it" } else { "" };
+        text += &format!("  {file}:{from}{to}{}\n", styled(FAINT, partly));
+    }
+    if code.missed_lines.len() > max {
+        text += &format!("  and {} more: --all lists them\n", code.missed_lines.len() - max);
     }
     text
 }
@@ -285,18 +310,18 @@ fn settings(rules: &Rules, all: bool) -> String {
 }
 
 /// What else there is to know about the figures.
-fn notes(report: &Report, arguments: &Arguments) -> Vec<String> {
+fn notes(report: &Report) -> Vec<String> {
     let Report { code, rules, .. } = report;
     let mut notes = Vec::new();
-    if !code.interpreter && !code.named && !arguments.all {
-        notes.push(
-            "the build left no names of functions in the module, so the code of libraries counts as the policy's own"
-                .to_owned(),
-        );
+    match &code.unmeasured {
+        Some(Unmeasured { hint, .. }) => notes.push(format!("to measure the code: {hint}")),
+        None => notes.push(format!("counted is {}", code.how)),
     }
     if let [first, more @ ..] = code.failed.as_slice() {
         let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-        notes.push(format!("{first:?}{more} trapped or exceeded a limit; what ran until then counts"));
+        let what =
+            if code.source_lines.total > 0 { "not answered as the suite says" } else { "trapped or exceeded a limit" };
+        notes.push(format!("{first:?}{more} {what}; what ran until then counts"));
     }
     if rules.left_out > 0 {
         notes.push(format!("{} elements of the settings were not looked at: there are too many", rules.left_out));

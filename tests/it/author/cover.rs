@@ -1,10 +1,12 @@
 //! Coverage of real modules: what of their code runs, and which settings decide anything.
 
-use std::{fs, path::Path};
+use std::{env, fs, path::Path};
 
 use landfall::{
     author::{
+        build::{self, BuildError, Language},
         cover::{self, Code, rules},
+        new,
         removal::Target,
         suite::Suite,
     },
@@ -129,4 +131,94 @@ fn nested_components_are_looked_into() {
     let (flat, nested) = (code(&flat, true), code(&nested, true));
     assert!(flat.functions.hit > 0);
     assert_eq!((nested.functions, nested.branches), (flat.functions, flat.branches));
+}
+
+/// Whether what is missing may be: where CI runs all is there.
+fn is_skipped(found: Result<(), BuildError>) -> bool {
+    match found {
+        Ok(()) => false,
+        Err(error) if env::var_os("CI").is_none() => {
+            eprintln!("skipped: {error}");
+            true
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What `landfall policy build` makes has no names in it: the crate is built anew.
+#[test]
+fn the_code_of_a_crate_is_its_own() {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/images");
+    if is_skipped(build::toolchain(&policy, Language::Rust)) {
+        return;
+    }
+    let mut suite = Suite::read(&policy).unwrap();
+    let all = code(&suite, false);
+    assert_eq!((&all.unmeasured, all.named, all.lines), (&None, true, true));
+    assert!(all.how.starts_with("the crate's own code"), "{}", all.how);
+    assert!((20..100).contains(&all.functions.total) && all.library_functions > 100, "{:?}", all.functions);
+    assert!(all.functions.percent() > 80.0, "{:?}", all.functions);
+    for function in &all.missed {
+        let place = function.place.as_ref().unwrap();
+        assert!(place.file.starts_with("src/") && function.name.contains("landfall_policy_images"), "{function:?}");
+    }
+    // The first case is allowed: no image has to be shown.
+    suite.questions.truncate(1);
+    suite.refusals.clear();
+    let one = code(&suite, false);
+    assert_eq!((one.functions.total, one.branches.total), (all.functions.total, all.branches.total));
+    assert!(one.functions.hit < all.functions.hit && one.branches.hit < all.branches.hit);
+    let never_ran = |code: &Code, name: &str| {
+        let function = code.missed.iter().find(|function| function.name.ends_with(name));
+        function.is_some_and(|function| !function.ran && function.place.as_ref().unwrap().file == "src/reference.rs")
+    };
+    assert!(
+        never_ran(&one, "Reference as core::fmt::Display>::fmt")
+            && !never_ran(&all, "Reference as core::fmt::Display>::fmt"),
+        "{:?}",
+        one.missed
+    );
+}
+
+/// The template's module, of which one case asks only for what is allowed.
+fn script(language: Language, allowed_only: bool) -> Option<Code> {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("script");
+    new::create(&folder, language).unwrap();
+    if is_skipped(build::entry(&folder, language).map(drop)) {
+        return None;
+    }
+    // The component is not what is looked at.
+    fs::write(folder.join("script.wasm"), modules::DENY_ALL).unwrap();
+    let mut suite = Suite::read(&folder).unwrap();
+    if allowed_only {
+        suite.questions.truncate(1);
+    }
+    Some(code(&suite, false))
+}
+
+#[test]
+fn scripts_are_measured_by_their_own_lines() {
+    let check = |language, missed: &str, file: &str| {
+        let (Some(all), Some(one)) = (script(language, false), script(language, true)) else { return };
+        assert_eq!((all.failed.as_slice(), all.missed_lines.as_slice()), (&[][..], &[][..]), "{language}");
+        assert_eq!(all.share().percent(), 100.0, "{language}");
+        assert!(one.source_lines.hit < one.source_lines.total, "{language}");
+        let lines: Vec<_> =
+            one.missed_lines.iter().map(|lines| format!("{}:{}-{}", lines.file, lines.from, lines.to)).collect();
+        assert_eq!(lines.last().map(String::as_str), Some(missed), "{language}: {lines:?}");
+        assert!(one.missed_lines.iter().all(|lines| lines.file == file), "{lines:?}");
+        assert!(one.how.contains("in place of the component"), "{}", one.how);
+    };
+    check(Language::JavaScript, "policy.js:15-17", "policy.js");
+    check(Language::Python, "policy.py:20-20", "policy.py");
+}
+
+#[test]
+fn what_can_not_be_told_apart_is_not_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = code(&guest(folder.path(), "{}", &["other"]), false);
+    let unmeasured = found.unmeasured.unwrap();
+    assert!(unmeasured.reason.contains("no names") && unmeasured.hint.contains("--all"), "{unmeasured:?}");
+    assert_eq!((found.functions.total, found.branches.total), (0, 0));
 }

@@ -43,9 +43,18 @@ fn coverage_below_the_minimum_fails() {
         let ended = run(&[&["policy", "cover", SUITE], flags].concat());
         assert_eq!(ended.code, Some(expected), "{flags:?}: {}{}", ended.stdout, ended.stderr);
     };
-    check(&["--min", "0.1%", "--min-rules", "50"], 0);
+    check(&["--all", "--min", "0.1%", "--min-rules", "50"], 0);
     check(&["--min-rules", "100"], 1);
-    check(&["--min", "100"], 1);
+    check(&["--all", "--min", "100"], 1);
+    // There are no names in it, so nobody knows which code is its own.
+    let ended = run(&["policy", "cover", SUITE, "--min", "0"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("--min asks for what can't be measured: the build left no names"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("hint: name the policy folder, where its sources are"), "{}", ended.stderr);
     let json = run(&["policy", "cover", SUITE, "--min-rules", "100", "-o", "json"]);
     assert_eq!(json.code, Some(1));
     let json = json.json();
