@@ -59,7 +59,8 @@ impl Tally {
             let (place, own) = look.place(branch.offset);
             // What was inlined from a library counts as little as what is called of it, or what a macro writes.
             let written = place.as_ref().is_none_or(|place| texts.is_code(look.folder, place));
-            if !look.all && !(own && written) {
+            let counts = look.all || (own && written);
+            if !counts {
                 continue;
             }
             let counted = branch.arms.iter().filter(|arm| !arm.only_traps);
