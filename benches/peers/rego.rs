@@ -56,7 +56,7 @@ fn inputs() -> impl FnMut(&Request) -> Value {
     let keys = ["workflow", "cluster", "namespace"].map(Value::from);
     move |request| {
         let Request { workflow, target, .. } = request;
-        let names = [&workflow.namespace, &target.cluster, &target.namespace].map(|name| Value::from(name.as_str()));
+        let names = [workflow.namespace.as_str(), target.cluster.as_str(), target.namespace.as_str()].map(Value::from);
         Value::from(BTreeMap::from_iter(keys.iter().cloned().zip(names)))
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use landfall::{
     author::{
-        diff::{Asked, Comparison, Kind, Side},
+        diff::{Asked, Comparison, Kind, Side, Source},
         suite::{
             Suite,
             run::{self, Problem},
@@ -107,7 +107,12 @@ fn a_set_in_which_a_module_fails_gives_no_answer() {
     };
     let chain = chain(json!({}));
     let mut comparison = Comparison::default();
-    let mut asked = Asked { settings: json!({}).into(), request: request("a", "b/a"), from: "here".to_owned() };
+    let mut asked = Asked {
+        settings: json!({}).into(),
+        request: request("a", "b/a"),
+        from: "here".to_owned(),
+        source: Source::Case,
+    };
     asked.request.template = "throw".to_owned();
     let side = || Side::Set { host: &host, chain: &chain };
     comparison.ask(&mut side(), &mut side(), asked);
