@@ -134,13 +134,13 @@ fn decide(host: &Host, chain: &Chain, request: &Request) -> Decision {
     let start = processor_time();
     let (decision, said) = chain.decide(host, request);
     let took = processor_time().saturating_sub(start);
-    assert!(took < DECISION_TIME_MAX, "{took:?}: {decision}");
+    assert!(took < DECISION_TIME_MAX, "{took:?}: {decision:?}");
     // The built-in module allows what is asked, whatever other modules do.
-    assert_eq!(said.iter().map(|said| said.module()).collect::<Vec<_>>(), [MODULE_BUILTIN, MODULE], "{decision}");
+    assert_eq!(said.iter().map(|said| said.module()).collect::<Vec<_>>(), [MODULE_BUILTIN, MODULE], "{decision:?}");
     match &decision.verdict {
         Verdict::Allow => assert_eq!(decision.module, "builtin+fuzzed"),
         Verdict::Deny { reason, code } => {
-            assert_eq!(decision.module, MODULE, "{decision}");
+            assert_eq!(decision.module, MODULE, "{decision:?}");
             assert!(
                 reason.chars().count() <= REASON_CHARACTERS_MAX && !reason.contains(char::is_control),
                 "{reason:?}"

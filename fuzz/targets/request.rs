@@ -143,11 +143,15 @@ fn check(twins: &Twins, request: &Request) {
 /// The first of the native modules that does not allow decides.
 fn expected(chain: &Chain, natives: &[(Mode, Twin, Native)], request: &Request) -> Decision {
     let enforced = || natives.iter().filter(|(mode, ..)| *mode == Mode::Enforce);
-    match enforced().find_map(|(_, twin, native)| native.ask(*twin, request)) {
-        Some(denial) => Decision::deny(denial, chain.generation),
+    match enforced().find_map(|(_, twin, native)| Some((*twin, native.ask(*twin, request)?))) {
+        Some((twin, denial)) => {
+            // All others are given the pod, where there is one.
+            let may_quote_pod = twin != Twin::Builtin && request.pod.is_some();
+            Decision { may_quote_pod, ..Decision::deny(denial, chain.generation) }
+        }
         None => {
             let module = enforced().map(|(_, twin, _)| twin.name()).collect::<Vec<_>>().join("+");
-            Decision { verdict: Verdict::Allow, module, generation: chain.generation }
+            Decision { verdict: Verdict::Allow, module, generation: chain.generation, may_quote_pod: false }
         }
     }
 }

@@ -17,7 +17,7 @@ use landfall::{
     policy::{
         config::{Config, ConfigError, MODULES_MAX, Mistake, ModulesConfig, Warning},
         consent::Landing,
-        decision::{CODE_MEMORY_LIMIT, CODE_RESULT_LIMIT, CODE_STACK_LIMIT, CODE_TIME_LIMIT, Mode},
+        decision::{CODE_MEMORY_LIMIT, CODE_RESULT_LIMIT, CODE_STACK_LIMIT, CODE_TIME_LIMIT, Mode, fit},
         host::Host,
         limits::{CONFIGURE_MILLISECONDS, DECISION_MILLISECONDS, Failure, Limits, MEMORY_MEBIBYTES, RESULT_KIBIBYTES},
         module::{LoadError, Prepared},
@@ -139,7 +139,7 @@ fn ask_both(twin: Twin, prepared: &Prepared, settings: &serde_json::Value, reque
     let (native, mut session) = match (native, Session::start(&HOST, prepared, settings)) {
         (Ok(native), Ok(session)) => (native, session),
         (_, Err(LoadError::Configure(failure))) => return is_a_limit(&failure),
-        (Err(why), Err(LoadError::Settings(told))) => return assert_eq!(why, told, "{settings}"),
+        (Err(why), Err(LoadError::Settings(told))) => return assert_eq!(fit(&why), told, "{settings}"),
         (native, session) => panic!("natively {:?}, the component {:?}: {settings}", native.err(), session.err()),
     };
     assert!(twin != Twin::Builtin || !session.needs_pod());

@@ -108,7 +108,10 @@ impl ImagePattern {
             ));
         }
         if registry.contains(|c: char| c.is_ascii_uppercase()) {
-            return Some(format!("write the registry in lower case, as {}", registry.to_ascii_lowercase()));
+            return Some(format!(
+                "write the registry in lower case, as {}",
+                registry.to_ascii_lowercase().escape_debug()
+            ));
         }
         if registry == "index.docker.io" {
             return Some("write docker.io, which it is another name of".to_owned());
