@@ -4,6 +4,7 @@
 //! `cargo bench --bench controller`, or `cargo test --bench controller` for the unoptimised build.
 
 #[path = "shared/process.rs"]
+#[expect(dead_code, reason = "memory is not measured here")]
 mod process;
 
 use std::{

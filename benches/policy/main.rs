@@ -6,6 +6,9 @@ mod bars;
 mod builtin;
 mod decisions;
 mod memory;
+#[path = "../shared/process.rs"]
+#[expect(dead_code, reason = "time on processors is not measured here")]
+mod process;
 mod reload;
 mod thousand;
 mod times;

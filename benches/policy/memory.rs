@@ -1,7 +1,7 @@
 //! What modules that mean harm leave behind: the resident memory of the process before, and after each thousand of them.
 //! The bar is 5 % more. What it had before is that of a host that has loaded some settings already.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use landfall::policy::{
     host::Host,
@@ -12,6 +12,7 @@ use landfall::policy::{
 
 use crate::{
     bars::Bars,
+    process::resident_bytes,
     thousand::{self, ALLOWED},
 };
 
@@ -38,12 +39,12 @@ pub fn run(bars: &mut Bars) {
     }
     let module = configure(0).expect("the settings are right");
     works(&host, &module);
-    let before = resident();
+    let before = resident_bytes("self").expect("Linux tells of a process");
     println!("memory with the built-in module: {} KiB", before >> 10);
     for round in 0..ROUNDS {
         let allowed = (0..MODULES).filter(|number| is_allowed(&host, round * MODULES + number)).count();
         works(&host, &module);
-        let now = resident();
+        let now = resident_bytes("self").expect("Linux tells of a process");
         let more = (now as f64 / before as f64 - 1.0) * 100.0;
         println!(
             "after {} hostile modules, {allowed} of which allow: {} KiB, {more:+.1} %",
@@ -68,12 +69,4 @@ fn works(host: &Host, module: &Module) {
     for _ in 0..MODULES {
         assert_eq!(module.ask(host, &thousand::request(ALLOWED)), Ok(None));
     }
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux tells of a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory is told");
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes << 10
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -13,10 +13,11 @@ use kube::{
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     bars::Bars,
-    place::{self, NAMESPACE, Place, pod, tasks, workflow},
+    place::{self, NAMESPACE, PATIENCE, Place, pod, tasks, workflow},
 };
 
 /// Workflows of each run, a third of them in each cluster.
@@ -59,7 +60,8 @@ async fn others(place: &Place<3>, name: &str, is_frozen: bool) -> anyhow::Result
     let (third, others): (Vec<Value>, Vec<Value>) = (only(third), only(others));
     let freeze = async {
         if is_frozen {
-            succeeded(place, WORKFLOWS * PODS / 2).await?;
+            let halfway = succeeded(place, WORKFLOWS * PODS / 2);
+            timeout(PATIENCE, halfway).await.context("half of the pods never succeeded")?;
             place.clusters[2].freeze();
             tokio::time::sleep(FROZEN).await;
             place.clusters[2].thaw();
@@ -78,7 +80,7 @@ async fn others(place: &Place<3>, name: &str, is_frozen: bool) -> anyhow::Result
 }
 
 /// Waits until so many more pods have succeeded than had when it was made.
-async fn succeeded(place: &Place<3>, count: usize) -> anyhow::Result<()> {
+async fn succeeded(place: &Place<3>, count: usize) {
     let watches = place.clusters.iter().map(|cluster| {
         let pods = Api::<Pod>::namespaced(cluster.admin(), NAMESPACE);
         watcher(pods, watcher::Config::default().fields("status.phase=Succeeded")).default_backoff().boxed()
@@ -87,11 +89,10 @@ async fn succeeded(place: &Place<3>, count: usize) -> anyhow::Result<()> {
     let mut left = count;
     while left > 0 {
         // Those from before come as a list.
-        if let Some(Event::Apply(_)) = events.try_next().await? {
+        if let Ok(Some(Event::Apply(_))) = events.try_next().await {
             left -= 1;
         }
     }
-    Ok(())
 }
 
 /// Each node must have had one pod, in its cluster, and no more.

@@ -29,6 +29,9 @@ const PARTS: &[&str] = &["speed", "elsewhere", "freeze", "memory"];
 fn main() -> anyhow::Result<ExitCode> {
     // Cargo adds flags of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    for word in &wanted {
+        anyhow::ensure!(PARTS.contains(&word.as_str()), "no part is called {word:?}; there are {}", PARTS.join(", "));
+    }
     let mut bars = Bars::default();
     for part in PARTS {
         if !wanted.is_empty() && wanted.iter().all(|word| word != part) {
@@ -40,7 +43,8 @@ fn main() -> anyhow::Result<ExitCode> {
             "speed" => runtime.block_on(speed::run(&mut bars))?,
             "elsewhere" => runtime.block_on(elsewhere::run(&mut bars))?,
             "freeze" => runtime.block_on(freeze::run(&mut bars))?,
-            _ => runtime.block_on(memory::run(&mut bars))?,
+            "memory" => runtime.block_on(memory::run(&mut bars))?,
+            part => unreachable!("{part} is one of the parts"),
         }
         bars.tell();
     }

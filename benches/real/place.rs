@@ -33,7 +33,7 @@ pub const NAMESPACE: &str = "argo";
 /// Creates under way at once, as many as a busy client makes.
 const CREATES: usize = 50;
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The place. Everything of it ends when this is dropped.
 pub struct Place<const COUNT: usize> {
@@ -100,10 +100,7 @@ impl<const COUNT: usize> Place<COUNT> {
 
     /// Memory of the controller that is in use now, in MB.
     pub fn memory(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.controller.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is told")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1000.0)
+        Ok(process::resident_bytes(&self.controller.id().to_string())? as f64 / 1e6)
     }
 
     /// What the controller has written in the home cluster, or in another.
@@ -193,7 +190,8 @@ async fn wait(client: Client, mut names: HashSet<String>) -> anyhow::Result<()> 
     let api: Api<Workflow> = Api::namespaced(client, NAMESPACE);
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     while !names.is_empty() {
-        if let Some(Event::Apply(workflow) | Event::InitApply(workflow)) = events.try_next().await?
+        // After an error it lists again.
+        if let Ok(Some(Event::Apply(workflow) | Event::InitApply(workflow))) = events.try_next().await
             && workflow.status.finished_at.is_some()
             && names.remove(&workflow.name_any())
         {

@@ -14,3 +14,11 @@ pub fn cpu_time(process: &str) -> anyhow::Result<Duration> {
     // Linux shows ticks of 10 ms to user space on every architecture that matters here.
     Ok(Duration::from_millis((user + system) * 10))
 }
+
+/// Memory that is in use now, in bytes; `process` is a PID or `self`.
+pub fn resident_bytes(process: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is told")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
+}

@@ -60,22 +60,20 @@ impl Events {
     }
 }
 
-/// The workflow got to another phase.
+/// The workflow got to another phase, with this message [`in_public`].
 pub fn phase(controller: &Controller, stored: &Stored, phase: WorkflowPhase, message: Option<String>) {
     let (is_warning, reason, text) = match phase {
         WorkflowPhase::Unknown | WorkflowPhase::Pending => return,
         WorkflowPhase::Running => (false, "WorkflowRunning", "Workflow Running".to_owned()),
         WorkflowPhase::Succeeded => (false, "WorkflowSucceeded", "Workflow completed".to_owned()),
-        WorkflowPhase::Failed | WorkflowPhase::Error => {
-            (true, "WorkflowFailed", in_public(message.unwrap_or_default()))
-        }
+        WorkflowPhase::Failed | WorkflowPhase::Error => (true, "WorkflowFailed", message.unwrap_or_default()),
     };
     controller.events.say(Note { about: about(stored), is_warning, reason, message: text });
 }
 
 /// The message of a workflow of one step is that of its node. A denial has an Event of its own, which says as much as may be
 /// told.
-fn in_public(message: String) -> String {
+pub fn in_public(message: String) -> String {
     if message.starts_with(Denial::START) {
         "denied by policy: the node's message says why".to_owned()
     } else {

@@ -122,7 +122,8 @@ fn at(wake_at: Option<Timestamp>, now: Timestamp) -> Next {
 /// Writes and takes over what then stands there as the newest view; whether anything had to be written.
 pub async fn write(controller: &Controller, stored: &Stored, wanted: Wanted<'_>) -> anyhow::Result<bool> {
     let phase = wanted.status.phase;
-    let message = wanted.status.message.clone();
+    // Logs and Events have other readers than workflows.
+    let message = wanted.status.message.clone().map(events::in_public);
     let Some(written) = status::write(controller.clusters.home(), stored, wanted).await? else {
         return Ok(false);
     };

@@ -146,7 +146,7 @@ async fn embedded_a_version_too_old_is_an_error_event() {
     a_version_too_old_is_an_error_event(&config_maps(&client, &namespace), "1").await;
 }
 
-/// A real server forgets only where nobody else uses it: `real/tests.rs` asks this of one that it has disturbed.
+/// A real server forgets only where nobody else uses it: `real_clusters.rs` asks this of one that it has disturbed.
 pub async fn a_version_too_old_is_an_error_event(api: &Api<DynamicObject>, version: &str) {
     let mut events = watch(api, &WatchParams::default(), version).await;
     assert_eq!(told(&mut events).await, "error 410 Expired");

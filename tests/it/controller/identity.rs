@@ -71,10 +71,7 @@ async fn nothing_is_done_in_a_cluster_that_took_anothers_place() {
     let mut world = World::new(ROLES).await;
     world.start();
     let there = json!({"clusterName": "other"});
-    let runs: Workflow = world.home.create("argo", one_pod("runs", there.clone())).await;
-    let pod = world.other.pod("argo", |_| true).await;
-    world.other.begin_pod(&pod).await;
-    world.home.until(&runs, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (runs, pod) = world.begun(&world.other, "runs", "other").await;
 
     let stranger = Side::new("stranger");
     world.other.behind.send_replace(stranger.server.clone());

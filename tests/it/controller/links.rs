@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::ResourceExt;
 use landfall::{
     api::workflow::Workflow,
@@ -27,10 +27,7 @@ async fn frozen_cluster_is_noticed_by_its_silence_and_its_return_at_once() {
     let mut world = World::new(ROLES).await;
     world.start();
     let there = json!({"clusterName": "other"});
-    let frozen: Workflow = world.home.create("argo", one_pod("frozen", there.clone())).await;
-    let pod = world.other.pod("argo", |_| true).await;
-    world.other.begin_pod(&pod).await;
-    world.home.until(&frozen, |workflow| node(workflow, "frozen").starts_with("Running")).await;
+    let (frozen, pod) = world.begun(&world.other, "frozen", "other").await;
 
     let begun = Instant::now();
     world.other.gate.send_replace(Gate::Frozen);
@@ -66,12 +63,11 @@ async fn frozen_cluster_is_noticed_by_its_silence_and_its_return_at_once() {
 #[tokio::test(start_paused = true)]
 async fn cluster_that_is_frozen_for_too_long_is_given_up() {
     let mut world = World::new(ROLES).await;
+    let soon = json!({"data": {"clusterLostTimeout": "1m"}});
+    world.home.patch::<ConfigMap>("argo", "workflow-controller-configmap", soon).await;
     world.start();
     let there = json!({"clusterName": "other"});
-    let runs: Workflow = world.home.create("argo", one_pod("runs", there.clone())).await;
-    let pod = world.other.pod("argo", |_| true).await;
-    world.other.begin_pod(&pod).await;
-    world.home.until(&runs, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (runs, pod) = world.begun(&world.other, "runs", "other").await;
     let created: Workflow = world.home.create("argo", one_pod("created", there)).await;
     world.other.pod("argo", |other| other.metadata.name != pod.metadata.name).await;
     world.home.until(&created, |workflow| !workflow.status.nodes.is_empty()).await;
@@ -82,7 +78,6 @@ async fn cluster_that_is_frozen_for_too_long_is_given_up() {
         let says = format!("{phase}: cluster \"other\" has not answered since");
         world.home.until(workflow, |workflow| node(workflow, name).starts_with(&says)).await;
     }
-    tokio::time::sleep(Duration::from_secs(3600)).await;
     for workflow in [&runs, &created] {
         let outcome = outcome(&world.end_of(workflow).await);
         assert!(outcome.starts_with("Error: cluster-lost: cluster \"other\" has not answered since"), "{outcome}");
@@ -100,10 +95,7 @@ async fn other_token_for_the_same_cluster_disturbs_nothing() {
     let port = third.listen().await;
     let data = json!({"third": third.rest_config(&port, json!({}))});
     world.home.create::<Secret>("argo", json!({"metadata": {"name": "clusters"}, "data": data})).await;
-    let workflow: Workflow = world.home.create("argo", one_pod("runs", json!({"clusterName": "third"}))).await;
-    let pod = third.pod("argo", |_| true).await;
-    third.begin_pod(&pod).await;
-    world.home.until(&workflow, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (workflow, pod) = world.begun(&third, "runs", "third").await;
     let connection = world.cluster("third");
     let mut clients = connection.subscribe_client();
 
@@ -162,10 +154,7 @@ async fn token_is_renewed_and_what_runs_goes_on() {
         "data": {"third": third.rest_config(&port, json!({"BearerToken": old, "QPS": 7}))},
     });
     let secret: Secret = world.home.create("argo", secret).await;
-    let workflow: Workflow = world.home.create("argo", one_pod("runs", json!({"clusterName": "third"}))).await;
-    let pod = third.pod("argo", |_| true).await;
-    third.begin_pod(&pod).await;
-    world.home.until(&workflow, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (workflow, pod) = world.begun(&third, "runs", "third").await;
     let connection = world.cluster("third");
     let mut clients = connection.subscribe_client();
     clients.mark_unchanged();
@@ -197,11 +186,7 @@ async fn removal_of_a_cluster_with_pods_is_told() {
     let entry = third.rest_config(&port, json!({}));
     let secret = json!({"metadata": {"name": "clusters"}, "data": {"third": entry}});
     world.home.create::<Secret>("argo", secret).await;
-    let there = json!({"clusterName": "third"});
-    let runs: Workflow = world.home.create("argo", one_pod("runs", there.clone())).await;
-    let pod = third.pod("argo", |_| true).await;
-    third.begin_pod(&pod).await;
-    world.home.until(&runs, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (runs, pod) = world.begun(&third, "runs", "third").await;
 
     world.home.patch::<Secret>("argo", "clusters", json!({"data": {"third": null}})).await;
     let event = world.home.first_event(|event| event.reason.as_deref() == Some("ClusterRemoved")).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::controller::{
     gate::Gate,
-    world::{ROLES, Side, World, node, one_pod, outcome},
+    world::{ROLES, Side, World, one_pod, outcome},
 };
 
 fn namespaces(names: &[&str]) -> Value {
@@ -54,10 +54,7 @@ async fn pods_go_to_the_namespaces_of_the_cluster_and_to_no_others() {
 async fn pods_of_a_namespace_that_was_taken_away_are_followed_to_their_end() {
     let mut world = World::new(ROLES).await;
     world.start();
-    let workflow: Workflow = world.home.create("argo", one_pod("runs", json!({"clusterName": "other"}))).await;
-    let pod = world.other.pod("argo", |_| true).await;
-    world.other.begin_pod(&pod).await;
-    world.home.until(&workflow, |workflow| node(workflow, "runs").starts_with("Running")).await;
+    let (workflow, pod) = world.begun(&world.other, "runs", "other").await;
     let settings = landfall::clusters::settings::parse(r#"{"namespaces": ["other-ns"]}"#).unwrap();
     world.cluster("other").set_settings(settings);
     world.other.end_pod(&pod, 0).await;

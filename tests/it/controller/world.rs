@@ -212,6 +212,15 @@ impl World {
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{:?}", clusters.states()));
     }
 
+    /// Creates a workflow whose one pod is to be in this cluster, and lets that pod run.
+    pub async fn begun(&self, side: &Side, name: &str, cluster: &str) -> (Workflow, Pod) {
+        let workflow: Workflow = self.home.create("argo", one_pod(name, json!({"clusterName": cluster}))).await;
+        let pod = side.pod("argo", |_| true).await;
+        side.begin_pod(&pod).await;
+        self.home.until(&workflow, |workflow| node(workflow, name).starts_with("Running")).await;
+        (workflow, pod)
+    }
+
     /// Creates a workflow and waits for its end.
     pub async fn run_to_end(&self, namespace: &str, workflow: Value) -> Workflow {
         let workflow: Workflow = self.home.create(namespace, workflow).await;

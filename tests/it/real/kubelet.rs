@@ -1,7 +1,7 @@
 //! Stands in for the kubelets of a cluster: every pod runs for a while and succeeds, without a process. For whole workflows
 //! whose containers don't matter.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -41,16 +41,17 @@ impl Drop for Kubelet {
 
 async fn follow(client: Client, watched: Api<Pod>) {
     let mut pods = JoinSet::new();
+    let mut begun = HashSet::new();
     let mut events = std::pin::pin!(watcher(watched, watcher::Config::default()).default_backoff());
     loop {
-        // It lists again after an error, and each pod is taken once, as its phase tells.
+        // It lists again after an error.
         let Ok(Some(event)) = events.try_next().await else { continue };
         while pods.try_join_next().is_some() {}
         if let Event::Apply(pod) | Event::InitApply(pod) = event {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
             if pod.metadata.deletion_timestamp.is_some() {
                 pods.spawn(delete(client.clone(), pod));
-            } else if phase == Some("Pending") {
+            } else if phase == Some("Pending") && begun.insert(pod.uid()) {
                 pods.spawn(run(client.clone(), pod));
             }
         }
@@ -87,7 +88,7 @@ async fn patch(client: &Client, pod: &Pod, phase: &str, state: &Value) -> bool {
     loop {
         match api(client, pod).patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await {
             Ok(_) => return true,
-            Err(kube::Error::Api(refusal)) if refusal.code == 404 => return false,
+            Err(kube::Error::Api(refusal)) if refusal.code < 500 && refusal.code != 429 => return false,
             Err(_) => tokio::time::sleep(STARTS).await,
         }
     }

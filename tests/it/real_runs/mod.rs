@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::TryStreamExt as _;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{
     Api, Client, ResourceExt as _,
@@ -19,20 +18,16 @@ use kube::{
         watcher::Event,
     },
 };
-use landfall::{
-    api::{ids::Namespace, workflow::Workflow},
-    clusters::{Clusters, rest_config::Allowed},
-    controller,
-    policy::{self, Policies},
-};
+use landfall::api::workflow::Workflow;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::real::{
-    cluster::RealCluster,
-    kubelet::{self, HOLDS, Kubelet},
+use crate::{
+    real::{
+        cluster::RealCluster,
+        kubelet::{self, HOLDS, Kubelet},
+    },
+    support::controller::Running,
 };
 
 /// Longer than anything here takes on a loaded machine. It only ends tests that would hang.
@@ -46,7 +41,7 @@ struct World<'a> {
     /// Whoever is told another name has another controller, of another home.
     name: &'a str,
     _kubelets: [Kubelet; 2],
-    controller: Option<(CancellationToken, JoinHandle<anyhow::Result<()>>)>,
+    controller: Option<Running>,
 }
 
 impl<'a> World<'a> {
@@ -77,31 +72,11 @@ impl<'a> World<'a> {
     }
 
     async fn start_controller(&mut self) {
-        let namespace: Namespace = self.namespace.parse().unwrap();
-        let home = self.home.admin();
-        let settings = controller::config::load(home.clone(), &namespace).await.unwrap();
-        let options = policy::Options {
-            config: settings.policy.clone(),
-            managed: Some(namespace.clone()),
-            ..policy::Options::default()
-        };
-        let options = controller::Options {
-            clusters: Clusters::new(settings.home.clone(), home, Allowed::default(), Timestamp::now),
-            policies: Policies::start(options).unwrap(),
-            namespace: namespace.clone(),
-            managed: Some(namespace),
-            settings,
-            listener: None,
-            logs: None,
-        };
-        let cancelled = CancellationToken::new();
-        self.controller = Some((cancelled.clone(), tokio::spawn(controller::run(options, cancelled))));
+        self.controller = Some(Running::start(self.home.admin(), &self.namespace).await);
     }
 
     async fn stop_controller(&mut self) {
-        let (cancelled, running) = self.controller.take().expect("it runs");
-        cancelled.cancel();
-        running.await.unwrap().unwrap();
+        self.controller.take().expect("it runs").stop().await;
     }
 
     fn workflows(&self) -> Api<Workflow> {
@@ -186,14 +161,14 @@ async fn until<K>(api: Api<K>, labels: &str, is_so: impl Fn(&K) -> bool) -> K
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize + Send + 'static,
 {
-    let mut seen = Vec::new();
+    let mut seen = None;
     let wait = async {
         let config = watcher::Config::default().labels(labels);
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         loop {
             match events.try_next().await {
                 Ok(Some(Event::Apply(found) | Event::InitApply(found))) if is_so(&found) => return found,
-                Ok(Some(Event::Apply(found) | Event::InitApply(found))) => seen.push(status_of(&found)),
+                Ok(Some(Event::Apply(found) | Event::InitApply(found))) => seen = Some(status_of(&found)),
                 Ok(Some(_)) | Err(_) => {}
                 Ok(None) => unreachable!("a watcher goes on"),
             }
@@ -201,7 +176,7 @@ where
     };
     match tokio::time::timeout(PATIENCE, wait).await {
         Ok(found) => found,
-        Err(_) => panic!("it never came; last seen: {}", seen.last().map_or("nothing", String::as_str)),
+        Err(_) => panic!("it never came; last seen: {}", seen.as_deref().unwrap_or("nothing")),
     }
 }
 

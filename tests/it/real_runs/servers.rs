@@ -1,7 +1,5 @@
 //! Servers that are killed, frozen, compacted, forgotten and replaced while workflows run on them.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::ListParams};
 
@@ -9,9 +7,6 @@ use crate::{
     real,
     real_runs::{World, until},
 };
-
-/// Longer than it takes to notice that a cluster has fallen silent.
-const FROZEN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_outlive_what_happens_to_their_servers() {
@@ -59,7 +54,8 @@ async fn target_stands_still(world: &World<'_>) {
     world.other.freeze();
     world.create("while-frozen").await;
     let here = world.running(world.home, "while-frozen").await;
-    tokio::time::sleep(FROZEN).await;
+    // It is told after thirty seconds.
+    told(world, "target-frozen", "has not answered since").await;
     world.other.thaw();
     world.finish(&pods).await;
     world.succeeded("target-frozen").await;

@@ -46,12 +46,19 @@ async fn objects_may_be_edited_by_hand() {
     let there = ended.status.nodes.values().find(|node| node.display_name == "there").unwrap();
     assert_eq!((there.phase.as_str(), there.message.as_deref()), ("Error", Some("pod deleted")));
 
-    // A pod whose labels are taken away is nobody's: it is looked up by its name, and never made twice.
+    // A pod that doesn't say whose it is any more is left alone, and not made twice.
     let pods = world.run_halfway("unlabelled").await;
-    let bare = json!({"metadata": {"labels": {"workflows.argoproj.io/completed": null}}});
+    let bare = json!({"metadata": {"labels": {"landfall.dev/workflow-uid": null}}});
     edit(other.admin(), &namespace, &pods[1].name_any(), bare).await;
-    world.finish(&pods).await;
-    world.succeeded("unlabelled").await;
+    assert!(real::kubelet::finish(&home.admin(), &pods[0]).await);
+    let ended = world.ended("unlabelled").await;
+    let there = ended.status.nodes.values().find(|node| node.display_name == "there").unwrap();
+    assert_eq!(there.phase.as_str(), "Error");
+    assert!(
+        there.message.as_deref().unwrap().contains("exists already and belongs to nothing of this kind"),
+        "{there:?}"
+    );
+    assert!(world.pods(other).get_opt(&pods[1].name_any()).await.unwrap().is_some());
     world.stop_controller().await;
 }
 

@@ -4,22 +4,14 @@
 use std::{fs, path::Path, time::Duration};
 
 use futures::StreamExt as _;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
 };
-use landfall::{
-    api::workflow::Workflow,
-    clusters::{Clusters, rest_config::Allowed},
-    controller,
-    policy::{self, Policies},
-};
+use landfall::api::workflow::Workflow;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{
@@ -27,6 +19,7 @@ use crate::{
         cluster::Side,
     },
     real,
+    support::controller::Running,
 };
 
 /// Longer than anything here takes on a loaded machine. It only ends tests that would hang.
@@ -78,28 +71,6 @@ impl Place {
     /// The account of this home in the other cluster.
     fn account(&self) -> String {
         format!("landfall-{}", self.namespace)
-    }
-
-    /// The controller of the namespace alone.
-    async fn start(&self) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
-        let namespace: landfall::api::ids::Namespace = self.namespace.parse().unwrap();
-        let settings = controller::config::load(self.home.clone(), &namespace).await.unwrap();
-        let options = policy::Options {
-            config: settings.policy.clone(),
-            managed: Some(namespace.clone()),
-            ..policy::Options::default()
-        };
-        let options = controller::Options {
-            clusters: Clusters::new(settings.home.clone(), self.home.clone(), Allowed::default(), Timestamp::now),
-            policies: Policies::start(options).unwrap(),
-            namespace: namespace.clone(),
-            managed: Some(namespace),
-            settings,
-            listener: None,
-            logs: None,
-        };
-        let cancelled = CancellationToken::new();
-        (cancelled.clone(), tokio::spawn(controller::run(options, cancelled)))
     }
 
     /// Runs a workflow of one pod in the other cluster; a kubelet's part is played here.
@@ -198,7 +169,7 @@ async fn whole_life(place: &Place) {
     namespaces.patch(name, &PatchParams::default(), &Patch::Merge(consent)).await.unwrap();
     place.done(place.cluster(&["check", "other"]).await);
 
-    let (cancelled, running) = place.start().await;
+    let controller = Running::start(place.home.clone(), name).await;
     place.run("first").await;
     place.done(place.cluster(&["rotate", "other", "away", "--revoke", "--yes"]).await);
     place.run("second").await;
@@ -206,8 +177,7 @@ async fn whole_life(place: &Place) {
     let listed = place.done(place.cluster(&["list", "-o", "json"]).await).json();
     let row = &listed["clusters"][0];
     assert_eq!((&row["state"], &row["pods"], &row["renewed"]), (&json!("ready"), &json!(0), &json!(true)), "{row}");
-    cancelled.cancel();
-    running.await.unwrap().unwrap();
+    controller.stop().await;
 
     place.done(place.cluster(&["remove", "other", "--purge", "away", "--yes"]).await);
     let accounts: Api<ServiceAccount> = Api::namespaced(place.away.clone(), "landfall");
