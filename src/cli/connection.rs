@@ -1,10 +1,16 @@
 //! Which cluster a command speaks to: the flags of kubectl that say so, and a client made of them.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig};
+
+use crate::cli::hint;
 
 /// A server that doesn't accept a connection within this time counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,10 +33,16 @@ impl Connection {
     /// If it can't be found.
     pub async fn config(&self) -> anyhow::Result<kube::Config> {
         if self.kubeconfig.is_none() && self.context.is_none() {
-            return kube::Config::infer().await.context("finding the cluster");
+            return kube::Config::infer().await.map_err(none_found);
         }
         config_of(read(self.kubeconfig.as_deref())?, self.context.as_deref()).await
     }
+}
+
+/// Outside of a pod that is a matter of the kubeconfig.
+fn none_found(error: InferConfigError) -> anyhow::Error {
+    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    hint::error(format!("no cluster is found: {why}"), "name a kubeconfig by --kubeconfig, or in KUBECONFIG")
 }
 
 /// How to reach the cluster of a context; of the current one if none is named.

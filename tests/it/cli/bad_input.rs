@@ -1,6 +1,6 @@
 //! Mistakes in files and flags: the answer names the place, and comes before anything starts. And the help against them.
 
-use crate::cli::binary::{argosay, file, run, text};
+use crate::cli::binary::{argosay, file, landfall, run, text};
 
 /// Runs a file that holds `yaml`; stderr must be `expected`, in which FILE stands for the file.
 #[track_caller]
@@ -99,6 +99,21 @@ fn files_and_flags_are_checked() {
     check(&["local", "run", "a.yaml", "--cluster", "A_B"], "cluster name \"A_B\" is not a DNS label");
     check(&["policy", "check", "nowhere.wasm"], "nowhere.wasm: no such file or folder");
     check(&["policy", "check", "Cargo.toml"], "Cargo.toml");
+}
+
+#[test]
+fn without_a_cluster_it_is_said_how_to_name_one() {
+    for arguments in [&["controller"][..], &["logs", "some-workflow"]] {
+        let mut command = landfall(arguments);
+        for variable in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"] {
+            command.env_remove(variable);
+        }
+        let output = command.env("HOME", "/nowhere").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with("error: no cluster is found: failed to read kubeconfig from "), "{stderr}");
+        assert!(stderr.ends_with("\n\nhint: name a kubeconfig by --kubeconfig, or in KUBECONFIG\n"), "{stderr}");
+    }
 }
 
 #[test]
